@@ -1,0 +1,42 @@
+# shardworker: every command a newcomer needs. `make` alone explains itself.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bench clean
+
+help:  ## Show this list.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(STAMP): setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("shardworker needs Python 3.11 or newer; found " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $(STAMP)
+
+install: $(STAMP)  ## Make the virtual environment and install everything into it.
+
+demo: $(STAMP)  ## Run the main job, whole, on this machine: no AWS, no server, no configuration.
+	$(BIN)/shardworker demo
+
+test: $(STAMP)  ## Run every test.
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## Check style, types and import directions.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config setup.cfg
+
+format: $(STAMP)  ## Put the code in the project's form.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## Measure requests and CPU per job on a local SQS stand-in.
+	$(BIN)/python -m benchmarks.small_jobs
+
+clean:  ## Remove what the other commands made.
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo

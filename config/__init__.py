@@ -1,0 +1,1 @@
+"""Configuration and contracts: typed settings, wire models and their JSON Schemas."""

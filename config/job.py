@@ -1,0 +1,178 @@
+"""The job as it stands on the request queue: its model and its checks."""
+
+import json
+from collections import Counter
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from config import text
+
+JobId = Annotated[str, Meta(pattern=text.JOB_ID)]
+PartnerId = Annotated[str, Meta(pattern=text.PARTNER_ID)]
+CustomerId = Annotated[str, Meta(pattern=text.CUSTOMER_ID)]
+JobType = Annotated[str, Meta(pattern=text.JOB_TYPE)]
+CorrelationId = Annotated[str, Meta(pattern=text.CORRELATION_ID)]
+Run = Annotated[int, Meta(ge=1, le=2_147_483_647)]
+Timestamp = Annotated[datetime, Meta(tz=True)]
+
+
+class BadMessage(Exception):
+    """A message that is not a job. It goes to the failure queue with `code` and the message as reason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class AttachmentReference(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where an attachment lies and what its stored bytes must be."""
+
+    name: Annotated[str, Meta(pattern=text.ATTACHMENT_NAME)]
+    bucket: Annotated[str, Meta(min_length=1, max_length=1024)]
+    key: Annotated[str, Meta(min_length=1, max_length=1024)]
+    size: Annotated[int, Meta(ge=0, le=9_223_372_036_854_775_807)]
+    sha256: Annotated[str, Meta(pattern=text.SHA256)]
+    version_id: str | None = None
+    content_type: str | None = None
+
+
+class CustomerEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One customer of a job, with a payload and a choice of attachments of its own, or none of either."""
+
+    customer_id: CustomerId
+    payload: Any = UNSET
+    attachments: tuple[str, ...] | UnsetType = UNSET
+
+
+class SchedulerEntry(Struct, frozen=True, kw_only=True, tag_field="kind", tag="scheduler"):
+    """The EventBridge Scheduler entry that sent the job."""
+
+    name: str
+    group: str
+    trigger_at: Timestamp
+
+
+class RuleEntry(Struct, frozen=True, kw_only=True, tag_field="kind", tag="rule"):
+    """The EventBridge rule that sent the job."""
+
+    name: str
+    bus: str
+    trigger_at: Timestamp
+
+
+Schedule = SchedulerEntry | RuleEntry
+ScheduleKind = Literal["scheduler", "rule"]
+
+
+class PartRequest(Struct, frozen=True, kw_only=True):
+    """What a job asks for one customer."""
+
+    part_no: int
+    customer_id: str
+    payload: Any
+    attachments: tuple[AttachmentReference, ...]
+
+
+class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job as it was sent. Fields that the contract does not know are kept in `unknown_fields`."""
+
+    job_id: JobId
+    type: JobType
+    partner_id: PartnerId
+    customers: Annotated[tuple[CustomerId | CustomerEntry, ...], Meta(min_length=1)]
+    run: Run = 1
+    payload: Any = None
+    attachments: tuple[AttachmentReference, ...] = ()
+    correlation_id: CorrelationId | None = None
+    submitted_at: Timestamp | None = None
+    expires_at: Timestamp | None = None
+    dry_run: bool = False
+    schedule: Schedule | None = None
+    unknown_fields: dict[str, Any] = {}
+
+    @property
+    def customer_ids(self) -> tuple[str, ...]:
+        """The customers' ids in the job's order."""
+        return tuple(entry if isinstance(entry, str) else entry.customer_id for entry in self.customers)
+
+    def part_requests(self) -> tuple[PartRequest, ...]:
+        """What is asked for each customer, in the job's order; the shared payload where it has none of its own."""
+        by_name = {attachment.name: attachment for attachment in self.attachments}
+        return tuple(
+            self._part_request(part_no, entry, by_name) for part_no, entry in enumerate(self.customers)
+        )
+
+    def _part_request(
+        self, part_no: int, entry: str | CustomerEntry, by_name: dict[str, AttachmentReference]
+    ) -> PartRequest:
+        if isinstance(entry, str):
+            entry = CustomerEntry(customer_id=entry)
+        names = tuple(by_name) if entry.attachments is UNSET else entry.attachments
+        return PartRequest(
+            part_no=part_no,
+            customer_id=entry.customer_id,
+            payload=self.payload if entry.payload is UNSET else entry.payload,
+            attachments=tuple(by_name[name] for name in names),
+        )
+
+
+WIRE_FIELDS: Final = frozenset(Job.__struct_fields__) - {"unknown_fields"}
+
+
+def read_object(body: str) -> dict[str, Any]:
+    """The body's JSON object; raises `BadMessage` for anything else."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise BadMessage("bad_message", f"The body is not JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise BadMessage("bad_message", f"The body is JSON but no object: found {type(value).__name__}.")
+    return value
+
+
+def to_job(fields: dict[str, Any]) -> Job:
+    """The job in a decoded JSON object; raises `BadMessage` where a rule of the contract is broken."""
+    known = {name: value for name, value in fields.items() if name in WIRE_FIELDS}
+    try:
+        job = msgspec.convert(known, Job)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise BadMessage("bad_message", f"A field does not have its form: {error}.") from error
+    _check_customers(job)
+    _check_attachments(job)
+    unknown = {name: value for name, value in fields.items() if name not in WIRE_FIELDS}
+    return msgspec.structs.replace(job, unknown_fields=unknown) if unknown else job
+
+
+def decode_job(body: str) -> Job:
+    """The job in a message's body; raises `BadMessage`."""
+    return to_job(read_object(body))
+
+
+def encode_job(job: Job) -> str:
+    """The job as a body for the request queue, ASCII JSON, its unknown fields beside the known ones."""
+    fields = msgspec.to_builtins(job)
+    unknown = fields.pop("unknown_fields", {})
+    return json.dumps({**unknown, **fields}, separators=(",", ":"))
+
+
+def _check_customers(job: Job) -> None:
+    repeated = [customer for customer, times in Counter(job.customer_ids).items() if times > 1]
+    if repeated:
+        raise BadMessage("duplicate_customer", f"The customer {repeated[0]!r} stands in the job more than once.")
+
+
+def _check_attachments(job: Job) -> None:
+    names = [attachment.name for attachment in job.attachments]
+    if len(set(names)) < len(names):
+        raise BadMessage("duplicate_attachment", "Two attachments of the job have the same name.")
+    for entry in job.customers:
+        if isinstance(entry, str) or entry.attachments is UNSET:
+            continue
+        if not set(entry.attachments) <= set(names) or len(set(entry.attachments)) < len(entry.attachments):
+            raise BadMessage(
+                "unknown_attachment",
+                f"The customer {entry.customer_id!r} names an attachment twice or one that the job does not list.",
+            )

@@ -1,0 +1,177 @@
+"""The typed settings: every section and key of the configuration file, with its default and its checks."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from config.measures import Duration, Size
+
+
+class Section(BaseModel):
+    """A section of the file: unknown keys are errors, values are fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Queues(Section):
+    """`[queues]`: where jobs come from, where results and dead letters go."""
+
+    request: list[str] = Field(min_length=1)
+    response: str
+    failure: str
+    claim_check_bucket: str | None = None
+    claim_check_buckets: list[str] = []
+    endpoint_url: str | None = None
+    region: str | None = None
+
+
+class Worker(Section):
+    """`[worker]`: how much a process takes in hand and how long it holds it."""
+
+    concurrency: int = Field(default=8, ge=1, le=64)
+    prepare_threads: int = Field(default=4, ge=1, le=32)
+    in_hand_max: int = Field(default=100, ge=1, le=10_000)
+    lease: Duration = timedelta(seconds=120)
+    drain: Duration = timedelta(seconds=60)
+    result_linger: Duration = timedelta(milliseconds=50)
+    ack_linger: Duration = timedelta(milliseconds=500)
+    state_directory: Path = Path("/var/lib/shardworker")
+
+
+class Retry(Section):
+    """`[retry]`: transient failures. Delays grow exponentially, with full jitter."""
+
+    max_attempts: int = Field(default=5, ge=1, le=100)
+    base_delay: Duration = timedelta(seconds=2)
+    max_delay: Duration = timedelta(minutes=15)
+    transaction_tries: int = Field(default=5, ge=1, le=20)
+    max_starts: int = Field(default=3, ge=1, le=20)
+    suspect_receives: int = Field(default=5, ge=2, le=1000)
+
+
+class Deferral(Section):
+    """`[deferral]`: waits that count no attempt."""
+
+    unknown_grace: Duration = timedelta(minutes=10)
+    busy_delay: Duration = timedelta(seconds=5)
+    away_base_delay: Duration = timedelta(seconds=1)
+    away_max_delay: Duration = timedelta(minutes=5)
+
+
+class InsertHandler(Section):
+    """`[[handlers.insert]]`: a job type that inserts rows into one table, without Python."""
+
+    type: str
+    table: str
+    source: Literal["payload", "attachments"] = "payload"
+    rows_key: str = "rows"
+    columns: list[str] | None = None
+    customer_column: str | None = None
+    chunk_rows: int = Field(default=1000, ge=1, le=100_000)
+
+
+class Handlers(Section):
+    """`[handlers]`: the Python modules to look for handlers in, and the built-in insertions."""
+
+    modules: list[str] = []
+    middleware: list[str] = []
+    insert: list[InsertHandler] = []
+
+
+class JobType(Section):
+    """`[types."orders.insert"]`: limits of one job type."""
+
+    timeout: Duration = timedelta(minutes=10)
+    group: int = Field(default=1, ge=1, le=10)
+
+
+class Partner(Section):
+    """`[partners.acme]`: the customers and job types granted to a partner; `*` grants all."""
+
+    customers: list[str] = []
+    types: list[str] = []
+
+
+class Shard(Section):
+    """`[shards.eu1]`: one database."""
+
+    url: str
+    limit: int | None = Field(default=None, ge=1, le=64)
+    password_file: Path | None = None
+    lock_timeout: Duration = timedelta(seconds=5)
+    statement_timeout: Duration = timedelta(minutes=5)
+
+
+class CustomerPlacement(Section):
+    """`[directory.customers]`: where one customer lives."""
+
+    shard: str
+    schema_name: str | None = Field(default=None, alias="schema", pattern=r"^[A-Za-z_][A-Za-z0-9_$-]{0,62}$")
+    state: Literal["active", "paused", "moving", "gone"] = "active"
+    epoch: int = Field(default=1, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shard_alone(cls, value: Any) -> Any:
+        return {"shard": value} if isinstance(value, str) else value
+
+
+class Directory(Section):
+    """`[directory]`: the map from customer to shard."""
+
+    customers: dict[str, CustomerPlacement] = {}
+
+
+class Inbox(Section):
+    """`[inbox]`: how long a part's outcome is kept; older jobs are refused as `too_old`."""
+
+    retention: Duration = timedelta(days=30)
+
+
+class Attachments(Section):
+    """`[attachments]`: the allowed buckets (`name` or `file:///directory`) and the limits."""
+
+    buckets: list[str] = []
+    max_size: Size = 512 * 2**20
+    max_disk: Size = 2 * 2**30
+    directory: Path | None = None
+
+
+class Symfony(Section):
+    """`[symfony]`: which `type` headers (class names) are which job types."""
+
+    types: dict[str, str] = {}
+
+
+class Logging(Section):
+    """`[logging]`: level, and JSON lines or people's form (`auto`: people's form on a terminal)."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"
+
+
+class Metrics(Section):
+    """`[metrics]`: how often the stats line is written."""
+
+    stats_interval: Duration = timedelta(minutes=1)
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    queues: Queues
+    worker: Worker = Worker()
+    retry: Retry = Retry()
+    deferral: Deferral = Deferral()
+    handlers: Handlers = Handlers()
+    types: dict[str, JobType] = {}
+    partners: dict[str, Partner] = {}
+    shards: dict[str, Shard] = {}
+    directory: Directory = Directory()
+    inbox: Inbox = Inbox()
+    attachments: Attachments = Attachments()
+    symfony: Symfony = Symfony()
+    logging: Logging = Logging()
+    metrics: Metrics = Metrics()

@@ -1,0 +1,1 @@
+"""The customers' databases: directory, routing, engines, transactions, inbox and error classes."""

@@ -1,0 +1,1 @@
+"""The queues behind one small protocol: `sqs://` and `sql://`."""
