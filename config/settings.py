@@ -2,11 +2,20 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from config.measures import Duration, Size
+
+
+def _refuse_fractions(value: Any) -> Any:
+    if isinstance(value, bool | float):
+        raise ValueError("expected a whole number")  # noqa: TRY004  # pydantic collects ValueError only
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_refuse_fractions)]
 
 
 class Section(BaseModel):
@@ -30,10 +39,10 @@ class Queues(Section):
 class Worker(Section):
     """`[worker]`: how much a process takes in hand and how long it holds it."""
 
-    concurrency: int = Field(default=8, ge=1, le=64)
-    prepare_threads: int = Field(default=4, ge=1, le=32)
-    in_hand_max: int = Field(default=100, ge=1, le=10_000)
-    lease: Duration = timedelta(seconds=120)
+    concurrency: Whole = Field(default=8, ge=1, le=64)
+    prepare_threads: Whole = Field(default=4, ge=1, le=32)
+    in_hand_max: Whole = Field(default=100, ge=1, le=10_000)
+    lease: Duration = Field(default=timedelta(seconds=120), ge=timedelta(seconds=1))
     drain: Duration = timedelta(seconds=60)
     result_linger: Duration = timedelta(milliseconds=50)
     ack_linger: Duration = timedelta(milliseconds=500)
@@ -43,12 +52,12 @@ class Worker(Section):
 class Retry(Section):
     """`[retry]`: transient failures. Delays grow exponentially, with full jitter."""
 
-    max_attempts: int = Field(default=5, ge=1, le=100)
+    max_attempts: Whole = Field(default=5, ge=1, le=100)
     base_delay: Duration = timedelta(seconds=2)
     max_delay: Duration = timedelta(minutes=15)
-    transaction_tries: int = Field(default=5, ge=1, le=20)
-    max_starts: int = Field(default=3, ge=1, le=20)
-    suspect_receives: int = Field(default=5, ge=2, le=1000)
+    transaction_tries: Whole = Field(default=5, ge=1, le=20)
+    max_starts: Whole = Field(default=3, ge=1, le=20)
+    suspect_receives: Whole = Field(default=5, ge=2, le=1000)
 
 
 class Deferral(Section):
@@ -69,7 +78,7 @@ class InsertHandler(Section):
     rows_key: str = "rows"
     columns: list[str] | None = None
     customer_column: str | None = None
-    chunk_rows: int = Field(default=1000, ge=1, le=100_000)
+    chunk_rows: Whole = Field(default=1000, ge=1, le=100_000)
 
 
 class Handlers(Section):
@@ -84,7 +93,7 @@ class JobType(Section):
     """`[types."orders.insert"]`: limits of one job type."""
 
     timeout: Duration = timedelta(minutes=10)
-    group: int = Field(default=1, ge=1, le=10)
+    group: Whole = Field(default=1, ge=1, le=10)
 
 
 class Partner(Section):
@@ -98,7 +107,7 @@ class Shard(Section):
     """`[shards.eu1]`: one database."""
 
     url: str
-    limit: int | None = Field(default=None, ge=1, le=64)
+    limit: Whole | None = Field(default=None, ge=1, le=64)
     password_file: Path | None = None
     lock_timeout: Duration = timedelta(seconds=5)
     statement_timeout: Duration = timedelta(minutes=5)
@@ -110,7 +119,7 @@ class CustomerPlacement(Section):
     shard: str
     schema_name: str | None = Field(default=None, alias="schema", pattern=r"^[A-Za-z_][A-Za-z0-9_$-]{0,62}$")
     state: Literal["active", "paused", "moving", "gone"] = "active"
-    epoch: int = Field(default=1, ge=1)
+    epoch: Whole = Field(default=1, ge=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -127,15 +136,15 @@ class Directory(Section):
 class Inbox(Section):
     """`[inbox]`: how long a part's outcome is kept; older jobs are refused as `too_old`."""
 
-    retention: Duration = timedelta(days=30)
+    retention: Duration = Field(default=timedelta(days=30), ge=timedelta(minutes=1))
 
 
 class Attachments(Section):
     """`[attachments]`: the allowed buckets (`name` or `file:///directory`) and the limits."""
 
     buckets: list[str] = []
-    max_size: Size = 512 * 2**20
-    max_disk: Size = 2 * 2**30
+    max_size: Size = Field(default=512 * 2**20, ge=1)
+    max_disk: Size = Field(default=2 * 2**30, ge=1)
     directory: Path | None = None
 
 
@@ -155,7 +164,7 @@ class Logging(Section):
 class Metrics(Section):
     """`[metrics]`: how often the stats line is written."""
 
-    stats_interval: Duration = timedelta(minutes=1)
+    stats_interval: Duration = Field(default=timedelta(minutes=1), ge=timedelta(seconds=1))
 
 
 class Settings(Section):

@@ -1,0 +1,212 @@
+"""Checks across sections: what no single value shows. Problems refuse the start, warnings only say so."""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+from config.masking import holds_password
+from config.measures import format_duration
+from config.problems import Location, found, unknown_name
+from config.settings import Settings, Shard
+
+SQS_LEASE_MINIMUM: Final = timedelta(seconds=30)
+SQS_LEASE_MAXIMUM: Final = timedelta(hours=12)
+SQS_QUEUE: Final = re.compile(r"sqs(\+https?)?://[^/\s]+(/[^\s]+)?")
+BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+DATABASE: Final = re.compile(r"(postgresql|mysql|mariadb)(\+[a-z0-9]+)?://[^\s]+")
+SQLITE_FILE: Final = re.compile(r"sqlite(\+[a-z0-9]+)?:////[^\s?]+(\?[^\s]*)?")
+
+QUEUE_FORMS: Final = "a queue such as 'sqs://name' or 'sql:////absolute/path.db?queue=name'"
+BUCKET_FORMS: Final = "a bucket's name or 'file:///absolute/directory'"
+DATABASE_FORMS: Final = (
+    "a database such as 'postgresql+psycopg://user@host/name', 'mysql+pymysql://user@host/name' "
+    "or 'sqlite:////absolute/path.db'"
+)
+
+
+class Finding(NamedTuple):
+    """Something to tell about a place in the configuration."""
+
+    location: Location
+    text: str
+
+
+def find_problems(settings: Settings) -> list[Finding]:
+    """What makes the configuration unusable."""
+    return [
+        *_queue_problems(settings),
+        *_lease_problems(settings),
+        *_delay_problems(settings),
+        *_shard_problems(settings),
+        *_placement_problems(settings),
+        *_bucket_problems(settings),
+        *_path_problems(settings),
+        *_handler_problems(settings),
+    ]
+
+
+def find_warnings(settings: Settings) -> list[Finding]:
+    """What is probably not meant, though the worker can start with it."""
+    return [*_shard_warnings(settings), *_partner_warnings(settings), *_room_warnings(settings)]
+
+
+def _queues(settings: Settings) -> Iterator[tuple[Location, str]]:
+    for index, url in enumerate(settings.queues.request):
+        yield ("queues", "request", index), url
+    yield ("queues", "response"), settings.queues.response
+    yield ("queues", "failure"), settings.queues.failure
+
+
+def _queue_problems(settings: Settings) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for location, url in _queues(settings):
+        if not _is_queue(url):
+            yield Finding(location, f"expected {QUEUE_FORMS}, found {found(url)}")
+        elif url in seen:
+            yield Finding(location, f"expected a queue of its own, found {found(url)}, which is named twice")
+        seen.add(url)
+
+
+def _is_queue(url: str) -> bool:
+    if not url.startswith("sql"):
+        return False
+    if url.startswith("sqs"):
+        return SQS_QUEUE.fullmatch(url) is not None
+    database = f"sqlite{url.removeprefix('sql')}" if url.startswith("sql:") else url.removeprefix("sql+")
+    return _is_database(database) and bool(parse_qs(urlsplit(database).query).get("queue"))
+
+
+def _is_database(url: str) -> bool:
+    return DATABASE.fullmatch(url) is not None or SQLITE_FILE.fullmatch(url) is not None
+
+
+def _lease_problems(settings: Settings) -> Iterator[Finding]:
+    lease = settings.worker.lease
+    if not any(url.startswith("sqs") for url in settings.queues.request):
+        return
+    if not SQS_LEASE_MINIMUM <= lease <= SQS_LEASE_MAXIMUM:
+        # A receive may hang as long as a long poll (20 s): a shorter lease could end unrenewed.
+        bounds = f"{format_duration(SQS_LEASE_MINIMUM)} to {format_duration(SQS_LEASE_MAXIMUM)}"
+        yield Finding(
+            ("worker", "lease"), f"expected {bounds} for an SQS queue, found {format_duration(lease)}"
+        )
+
+
+def _delay_problems(settings: Settings) -> Iterator[Finding]:
+    pairs: list[tuple[Location, timedelta, str, timedelta]] = [
+        (("retry", "max_delay"), settings.retry.max_delay, "base_delay", settings.retry.base_delay),
+        (
+            ("deferral", "away_max_delay"),
+            settings.deferral.away_max_delay,
+            "away_base_delay",
+            settings.deferral.away_base_delay,
+        ),
+    ]
+    for location, longest, name, base in pairs:
+        if longest < base:
+            least = f"at least {name}, {format_duration(base)}"
+            yield Finding(location, f"expected {least}, found {format_duration(longest)}")
+
+
+def _shard_problems(settings: Settings) -> Iterator[Finding]:
+    for name, shard in settings.shards.items():
+        location = ("shards", name, "url")
+        if not _is_database(shard.url):
+            yield Finding(location, f"expected {DATABASE_FORMS}, found {found(shard.url)}")
+        elif shard.password_file and holds_password(shard.url):
+            yield Finding(location, "expected no password beside password_file, found one in the URL")
+
+
+def _placement_problems(settings: Settings) -> Iterator[Finding]:
+    for customer_id, placement in settings.directory.customers.items():
+        if placement.shard not in settings.shards:
+            problem = unknown_name(placement.shard, settings.shards, "shard")
+            location = ("directory", "customers", customer_id)
+            yield Finding(location, f"expected a shard's name, found {found(placement.shard)}: {problem}")
+
+
+def _bucket_problems(settings: Settings) -> Iterator[Finding]:
+    for location, bucket in _buckets(settings):
+        directory = bucket.removeprefix("file://")
+        is_directory = directory != bucket and PurePosixPath(directory).is_absolute()
+        if not is_directory and not BUCKET.fullmatch(bucket):
+            yield Finding(location, f"expected {BUCKET_FORMS}, found {found(bucket)}")
+
+
+def _buckets(settings: Settings) -> Iterator[tuple[Location, str]]:
+    for index, bucket in enumerate(settings.attachments.buckets):
+        yield ("attachments", "buckets", index), bucket
+    for index, bucket in enumerate(settings.queues.claim_check_buckets):
+        yield ("queues", "claim_check_buckets", index), bucket
+    if settings.queues.claim_check_bucket is not None:
+        yield ("queues", "claim_check_bucket"), settings.queues.claim_check_bucket
+
+
+def _path_problems(settings: Settings) -> Iterator[Finding]:
+    paths = [
+        (("worker", "state_directory"), settings.worker.state_directory),
+        (("attachments", "directory"), settings.attachments.directory),
+        *(
+            (("shards", name, "password_file"), shard.password_file)
+            for name, shard in settings.shards.items()
+        ),
+    ]
+    for location, path in paths:
+        if path is not None and not path.is_absolute():
+            yield Finding(location, f"expected an absolute path, found {found(str(path))}")
+    if settings.attachments.max_size > settings.attachments.max_disk:
+        yield Finding(
+            ("attachments", "max_disk"), "expected at least max_size, found less: it could never be used"
+        )
+
+
+def _handler_problems(settings: Settings) -> Iterator[Finding]:
+    types: set[str] = set()
+    for index, handler in enumerate(settings.handlers.insert):
+        if handler.type in types:
+            location = ("handlers", "insert", index, "type")
+            yield Finding(
+                location, f"expected one insertion for a job type, found {found(handler.type)} again"
+            )
+        types.add(handler.type)
+
+
+def _shard_warnings(settings: Settings) -> Iterator[Finding]:
+    if not settings.shards:
+        yield Finding(("shards",), "there is no shard: every customer of every job will be unknown")
+    for name, shard in _with_password(settings.shards.items()):
+        if shard.password_file is None:
+            advice = (
+                "the password stands in the URL; put it into a file of its own and name it in password_file"
+            )
+            yield Finding(("shards", name, "url"), advice)
+
+
+def _with_password(shards: Iterable[tuple[str, Shard]]) -> Iterator[tuple[str, Shard]]:
+    return ((name, shard) for name, shard in shards if holds_password(shard.url))
+
+
+def _partner_warnings(settings: Settings) -> Iterator[Finding]:
+    customers = settings.directory.customers
+    for partner_id, partner in settings.partners.items():
+        unknown = [
+            customer for customer in partner.customers if customer != "*" and customer not in customers
+        ]
+        if unknown:
+            text = f"{len(unknown)} customers are in no shard's directory, the first is {found(unknown[0])}"
+            yield Finding(("partners", partner_id, "customers"), text)
+        if not partner.customers or not partner.types:
+            text = "nothing is granted: both customers and types need an entry, or '*' for all"
+            yield Finding(("partners", partner_id), text)
+
+
+def _room_warnings(settings: Settings) -> Iterator[Finding]:
+    worker = settings.worker
+    if worker.in_hand_max < worker.concurrency:
+        text = (
+            f"fewer jobs in hand ({worker.in_hand_max}) than threads ({worker.concurrency}): some stay idle"
+        )
+        yield Finding(("worker", "in_hand_max"), text)
