@@ -1,0 +1,99 @@
+"""The closed list of the log's events: what each one means and which fields its line may carry."""
+
+from typing import Final, NamedTuple
+
+ALWAYS: Final = frozenset({"ts", "level", "event"})
+"""On every line."""
+
+SOMETIMES: Final = frozenset({"msg", "error_type", "stack", "truncated", "job", "customer"})
+"""On any line: a sentence for people, an exception's flat form, the mark of a cut line, and what is bound."""
+
+
+class Event(NamedTuple):
+    """One kind of line: what it tells, and the fields of its own that it may carry."""
+
+    meaning: str
+    fields: frozenset[str] = frozenset()
+
+
+def _fields(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+MESSAGE: Final = _fields("queue message_id receive_count")
+JOB: Final = MESSAGE | _fields("run partner type customers customer_count shards outcome error_code attempt")
+TIMES: Final = _fields("queue_wait_ms prepare_ms lane_wait_ms database_ms total_ms")
+
+EVENTS: Final[dict[str, Event]] = {
+    "job.done": Event("A delivery ended: its result is sent and the message is acked.", JOB | TIMES),
+    "job.released": Event(
+        "A delivery was given back to the queue; it comes again after `delay_ms`.",
+        JOB | TIMES | _fields("delay_ms"),
+    ),
+    "job.dead_lettered": Event(
+        "A delivery ended on the failure queue; where it could be answered, its result is sent as well.",
+        JOB | TIMES,
+    ),
+    "part.failed": Event(
+        "One customer's part failed in a way that somebody should look at: a defect or an unexpected error.",
+        _fields("run type shard error_code error_kind attempt"),
+    ),
+    "worker.started": Event(
+        "The process receives from now on; `configuration` is what is in force, without secrets.",
+        _fields(
+            "version pid instance queues concurrency handlers shards "
+            "configuration_file overrides configuration"
+        ),
+    ),
+    "worker.stopping": Event(
+        "The process receives no more and finishes what runs.", _fields("reason in_hand running drain_ms")
+    ),
+    "worker.stopped": Event("The process leaves.", _fields("reason settled released abandoned uptime_ms")),
+    "worker.stats": Event(
+        "What happened since the last such line, once a minute.",
+        _fields(
+            "interval_ms received settled released dead_lettered succeeded failed rejected partial in_hand "
+            "running waiting lanes requests rss_bytes cpu_ms"
+        ),
+    ),
+    "receive.failed": Event(
+        "The request queue could not be asked; it is asked again after `delay_ms`.",
+        _fields("queue error error_code tries delay_ms"),
+    ),
+    "settle.failed": Event(
+        "A result, a dead letter or an ack was not accepted; it is tried again or the message comes again.",
+        _fields("queue step error error_code message_id count tries delay_ms"),
+    ),
+    "lease.lost": Event(
+        "The hold on a message ran out: another worker may have it now.",
+        _fields("queue message_id error_code"),
+    ),
+    "lease.failed": Event(
+        "Holds on messages could not be renewed; it is tried again before they end.",
+        _fields("queue count error error_code"),
+    ),
+    "shard.away": Event(
+        "A shard cannot be asked: its parts wait and the others go on.",
+        _fields("shard waiting error_code tries delay_ms"),
+    ),
+    "shard.back": Event("A shard answers again: its parts go on.", _fields("shard tries away_ms")),
+    "inbox.fault": Event(
+        "The inbox table of a shard does not work: its parts wait until it is repaired.",
+        _fields("shard error_code"),
+    ),
+    "handler.log": Event(
+        "A handler's own line; its fields stand under `data`.",
+        _fields("data"),
+    ),
+    "config.warning": Event("The configuration holds what is probably not meant.", _fields("file")),
+    "library.log": Event("A warning or an error of a library.", _fields("library")),
+    "log.failed": Event(
+        "A line could not be written as it was meant; `of` is the event that it had.", _fields("of")
+    ),
+}
+
+
+def unknown_fields(event: str, fields: frozenset[str]) -> frozenset[str]:
+    """The fields that a line of this event should not carry; all of them where the event is not listed."""
+    known = EVENTS.get(event)
+    return fields if known is None else fields - ALWAYS - SOMETIMES - known.fields

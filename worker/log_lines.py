@@ -1,0 +1,167 @@
+"""The form of a log line: cleaned of secrets, its exceptions flat, of bounded size, as JSON or for people."""
+
+import json
+import math
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from itertools import islice
+from pathlib import PurePath
+from types import TracebackType
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+from config.masking import mask_credentials
+
+LINE_BYTES_MAXIMUM: Final = 16 * 1024
+"""journald splits lines above 48 KiB, which breaks their JSON; other collectors split earlier."""
+
+DEPTH_MAXIMUM: Final = 6
+ENTRIES_MAXIMUM: Final = 1000
+TEXT_CHARACTERS_SHORTENED: Final = 200
+ENTRIES_SHORTENED: Final = 20
+FRAMES_MAXIMUM: Final = 8
+CAUSES_MAXIMUM: Final = 3
+FIRST_FIELDS: Final = ("ts", "level", "event")
+
+SECRET_NAMES: Final = (
+    "receipt", "receipthandle", "body", "payload", "password", "passwd", "secret", "token", "credential",
+    "authorization", "cookie", "apikey", "accesskey", "privatekey", "dsn",
+)  # fmt: skip
+NOT_IN_NAMES: Final = re.compile(r"[^a-z]")
+UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+SCALAR_FORMS: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
+    (int | None, lambda value: value),
+    (float, lambda value: value if math.isfinite(value) else str(value)),
+    (datetime, datetime.isoformat),
+    (timedelta, timedelta.total_seconds),
+    (Enum, lambda value: str(value.value)),
+    (Decimal | UUID | PurePath, str),
+)
+"""How a value of a simple type is written; an `int` before an `Enum`, so that an `IntEnum` stays a number."""
+
+
+def is_secret(name: str) -> bool:
+    """Whether a field of this name is never written: `receipt_handle`, `payload`, `db_password`, `apiKey`."""
+    return NOT_IN_NAMES.sub("", name.lower()).rstrip("s").endswith(SECRET_NAMES)
+
+
+def clean(value: Any, depth: int = 0) -> Any:
+    """The value as JSON can carry it, without secret fields and without credentials in URLs.
+
+    What is of an unknown type is named by its type only: its text could hold anything.
+    """
+    if isinstance(value, str):
+        return mask_credentials(str(value))
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        return "…" if depth >= DEPTH_MAXIMUM else _clean_entries(value, depth + 1)
+    for kind, form in SCALAR_FORMS:
+        if isinstance(value, kind):
+            return form(value)
+    return f"<{_type_name(type(value))}>"
+
+
+def flatten_exception(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`exc_info`, an exception or True for the one in hand, as `error_type` and `stack`.
+
+    The stack holds files, lines and functions, never a value or an exception's message.
+    """
+    flat = dict(fields)
+    given = flat.pop("exc_info", None)
+    error = sys.exc_info()[1] if given is True else given
+    if isinstance(error, BaseException):
+        flat["error_type"] = _type_name(type(error))
+        flat["stack"] = _stack(error)
+    return flat
+
+
+def to_json(fields: Mapping[str, Any]) -> str:
+    """The cleaned fields as a line of ASCII JSON of at most 16 KiB; one cut to size has `truncated`."""
+    line = _encode(fields)
+    return line if len(line) <= LINE_BYTES_MAXIMUM else _encode(_fit(fields))
+
+
+def to_text(fields: Mapping[str, Any], *, colours: bool) -> str:
+    """The cleaned fields as a line for people: local clock time, level, event, then `name=value`."""
+    shown = {name: _printable(value) for name, value in fields.items()}
+    shown["ts"] = datetime.fromisoformat(fields["ts"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=colours, sort_keys=False, timestamp_key="ts", pad_event_to=18
+    )
+    return str(renderer(None, "", shown))
+
+
+def in_order(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with time, level and event first."""
+    first = {name: fields[name] for name in FIRST_FIELDS if name in fields}
+    return {**first, **fields}
+
+
+def _clean_entries(value: Any, depth: int) -> Any:
+    entries = list(islice(value.items() if isinstance(value, Mapping) else value, ENTRIES_MAXIMUM))
+    if isinstance(value, Mapping):
+        return {str(name): clean(entry, depth) for name, entry in entries if not is_secret(str(name))}
+    return [clean(entry, depth) for entry in entries]
+
+
+def _type_name(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _stack(error: BaseException) -> str:
+    parts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(parts) < CAUSES_MAXIMUM:
+        parts.append(f"{_type_name(type(cause))}: {_frames(cause.__traceback__)}")
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return " | caused by ".join(parts)
+
+
+def _frames(trace: TracebackType | None) -> str:
+    # Walked without source lines: reading files for a log line costs, and a source line can hold a literal.
+    frames = [
+        f"{'/'.join(PurePath(frame.f_code.co_filename).parts[-2:])}:{line} {frame.f_code.co_name}"
+        for frame, line in traceback.walk_tb(trace)
+    ]
+    return " > ".join(frames[-FRAMES_MAXIMUM:])
+
+
+def _encode(fields: Mapping[str, Any]) -> str:
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def _fit(fields: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {**fields, "truncated": True}
+    sizes = {name: len(_encode({name: value})) for name, value in fields.items() if name not in FIRST_FIELDS}
+    largest_first = sorted(sizes, key=lambda name: sizes[name], reverse=True)
+    for change in (_shorten, _drop):
+        for name in largest_first:
+            if len(_encode(kept)) <= LINE_BYTES_MAXIMUM:
+                return kept
+            change(kept, name)
+    return kept
+
+
+def _shorten(fields: dict[str, Any], name: str) -> None:
+    value = fields[name]
+    if isinstance(value, str) and len(value) > TEXT_CHARACTERS_SHORTENED:
+        fields[name] = f"{value[:TEXT_CHARACTERS_SHORTENED]}…"
+    elif isinstance(value, list):
+        fields[name] = value[:ENTRIES_SHORTENED]
+
+
+def _drop(fields: dict[str, Any], name: str) -> None:
+    del fields[name]
+
+
+def _printable(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), value)

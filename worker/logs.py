@@ -1,0 +1,161 @@
+"""The log: structlog set up once at the process's start, a handler's own logger, and libraries' warnings."""
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import structlog
+from structlog.typing import EventDict
+
+from config.settings import Logging
+from worker.log_lines import clean, flatten_exception, in_order, is_secret, to_json, to_text
+
+LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def configure_logging(settings: Logging, stream: TextIO) -> None:
+    """Send every line of this process to `stream`; a second call replaces the first.
+
+    JSON lines, or people's form where the settings or a terminal ask for it. Libraries' own lines come
+    through from `warning` up. Writing a line never raises: a stream that is gone takes no more lines.
+    """
+    as_text = settings.format == "text" or (settings.format == "auto" and stream.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            _Renderer(as_text=as_text, colours=as_text and stream.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.level]),
+        logger_factory=_LineWriter(stream),
+        cache_logger_on_first_use=False,
+    )
+    _route_libraries()
+
+
+class HandlerLogger:
+    """The log as a handler sees it: each line is a `handler.log`, the fields stand under `data`.
+
+    `bound` (job and customer) stands on each line beside `event`, from whichever thread it is written.
+    Fields named like secrets are not written; nor should the message hold a value of the payload.
+    """
+
+    def __init__(self, bound: Mapping[str, str], data: Mapping[str, Any] | None = None) -> None:
+        self._bound = dict(bound)
+        self._data = dict(data or {})
+
+    def bind(self, **data: Any) -> "HandlerLogger":
+        """A logger whose lines carry these fields as well."""
+        return HandlerLogger(self._bound, {**self._data, **data})
+
+    def debug(self, message: str, /, **data: Any) -> None:
+        """Write a line that only `level = "debug"` shows."""
+        self._write(logging.DEBUG, message, data)
+
+    def info(self, message: str, /, **data: Any) -> None:
+        """Write a line about the normal course of things."""
+        self._write(logging.INFO, message, data)
+
+    def warning(self, message: str, /, **data: Any) -> None:
+        """Write a line about something that an operator may want to look at."""
+        self._write(logging.WARNING, message, data)
+
+    def error(self, message: str, /, **data: Any) -> None:
+        """Write a line about something that went wrong. It does not make the part fail."""
+        self._write(logging.ERROR, message, data)
+
+    def _write(self, level: int, message: str, data: Mapping[str, Any]) -> None:
+        fields: dict[str, Any] = {**self._bound, "msg": message}
+        own = {**self._data, **data}
+        error = own.pop("exc_info", None)
+        if own:
+            fields["data"] = own
+        structlog.get_logger().log(level, "handler.log", **fields, exc_info=error)
+
+
+def handler_logger(**bound: str) -> HandlerLogger:
+    """A logger for one handler call: `handler_logger(job=..., customer=...)`."""
+    return HandlerLogger(bound)
+
+
+class _Renderer:
+    """The last processor: the fields as the line to write; a short one about itself where that fails."""
+
+    def __init__(self, *, as_text: bool, colours: bool) -> None:
+        self._as_text = as_text
+        self._colours = colours
+
+    def __call__(self, _logger: Any, _method: str, fields: EventDict) -> str:
+        try:
+            return self._render(fields)
+        except Exception as error:  # noqa: BLE001  # a field can be anything; the caller must not fail
+            event = str(fields.get("event"))
+            return self._render({"event": "log.failed", "level": "error", "of": event, "exc_info": error})
+
+    def _render(self, fields: Mapping[str, Any]) -> str:
+        moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        cleaned = {
+            name: clean(value) for name, value in flatten_exception(fields).items() if not is_secret(name)
+        }
+        line = in_order({"ts": moment, **cleaned})
+        return to_text(line, colours=self._colours) if self._as_text else to_json(line)
+
+
+class _LineWriter:
+    """structlog's logger and the factory of it: writes whole lines, one at a time, and never raises."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def __call__(self, *_: Any) -> "_LineWriter":
+        return self
+
+    def msg(self, line: str) -> None:
+        with self._lock:
+            try:
+                self._stream.write(f"{line}\n")
+                self._stream.flush()
+            except BrokenPipeError:
+                self._abandon()
+            except (OSError, ValueError):
+                # A full disk or a closed stream: this line is lost, the worker's work is not.
+                return
+
+    debug = info = warning = error = critical = exception = msg
+
+    def _abandon(self) -> None:
+        # What is still in the stream's buffer would fail again when the interpreter leaves: exit status 120.
+        with suppress(OSError, ValueError), Path(os.devnull).open("w", encoding="ascii") as nowhere:
+            os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+class _LibraryHandler(logging.Handler):
+    """The standard library's logging, routed into ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            message = str(record.msg)
+        error = record.exc_info[1] if record.exc_info else None
+        level = min(record.levelno, logging.ERROR)
+        structlog.get_logger().log(level, "library.log", library=record.name, msg=message, exc_info=error)
+
+
+def _route_libraries() -> None:
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _LibraryHandler)]:
+        root.removeHandler(handler)
+    root.addHandler(_LibraryHandler(logging.WARNING))
+    root.setLevel(logging.WARNING)
