@@ -1,0 +1,136 @@
+"""Inserting many rows in chunks through a part's connection, and finding the row that is refused."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from itertools import groupby
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Table, insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from config.result import ErrorDetail
+from shards.failures import Failure, Kind, KnownFailure, classify
+
+CHUNK_ROWS: Final = 1000
+CHUNK_BYTES: Final = 4 * 2**20
+"""About how much text a chunk holds before it is sent, however few its rows."""
+
+Row = dict[str, Any]
+
+
+class RowRefused(KnownFailure):
+    """The database refused a row for good: `failure` says why, its `details` name the row and the column."""
+
+
+def insert_rows(
+    connection: Connection,
+    table: Table,
+    rows: Iterable[Any],
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> int:
+    """Insert the rows in chunks inside the connection's transaction; returns how many.
+
+    A chunk is sent when it has `chunk_rows` rows or about `chunk_bytes` bytes of text, so that `rows` may be
+    a generator of any length. A row is a mapping from column to value, or a Struct, a dataclass or a pydantic
+    model with such fields; a column that a row leaves out gets its default.
+
+    Raises:
+        RowRefused: the database refused a row for good; its number is told, 1 for the first. Nothing of its
+            chunk stays, what came before it does until the transaction is rolled back.
+        SQLAlchemyError: any other failure, as it came; only a rollback of the transaction can follow.
+        TypeError: a row is none of the kinds above.
+    """
+    done = 0
+    for chunk in _chunks(rows, chunk_rows, chunk_bytes):
+        _insert_chunk(connection, table, chunk, rows_before=done)
+        done += len(chunk)
+    return done
+
+
+def as_mapping(row: Any) -> Row:
+    """The row as a mapping from column to value; its values stay as they are."""
+    if isinstance(row, dict):
+        return row
+    if isinstance(row, Mapping):
+        return dict(row)
+    if isinstance(row, msgspec.Struct):
+        return msgspec.structs.asdict(row)
+    if is_dataclass(row) and not isinstance(row, type):
+        return {field.name: getattr(row, field.name) for field in fields(row)}
+    if hasattr(row, "__pydantic_fields__"):
+        return dict(row)
+    raise TypeError(
+        f"A row of type {type(row).__name__} cannot be inserted: expected a mapping, a msgspec Struct, "
+        "a dataclass or a pydantic model."
+    )
+
+
+def _chunks(rows: Iterable[Any], rows_maximum: int, bytes_maximum: int) -> Iterator[list[Row]]:
+    chunk: list[Row] = []
+    weight = 0
+    for row in map(as_mapping, rows):
+        chunk.append(row)
+        weight += sum(map(_weight, row.values()))
+        if len(chunk) >= rows_maximum or weight >= bytes_maximum:
+            yield chunk
+            chunk, weight = [], 0
+    if chunk:
+        yield chunk
+
+
+def _weight(value: Any) -> int:
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_weight, value.values()))
+    if isinstance(value, list):
+        return sum(map(_weight, value))
+    return 0
+
+
+def _insert_chunk(connection: Connection, table: Table, chunk: Sequence[Row], rows_before: int) -> None:
+    savepoint = connection.begin_nested()
+    try:
+        _send(connection, table, chunk)
+    except SQLAlchemyError as error:
+        # A savepoint is rolled back only where the database still knows it: a deadlock or a lost connection
+        # took it away, and the attempt would hide the error that came.
+        if classify(error, connection.dialect.name).kind is not Kind.PERMANENT:
+            raise
+        savepoint.rollback()
+    else:
+        savepoint.commit()
+        return
+    _insert_one_by_one(connection, table, chunk, rows_before)
+
+
+def _insert_one_by_one(connection: Connection, table: Table, chunk: Sequence[Row], rows_before: int) -> None:
+    savepoint = connection.begin_nested()
+    for number, row in enumerate(chunk, start=rows_before + 1):
+        try:
+            _send(connection, table, [row])
+        except SQLAlchemyError as error:
+            failure = classify(error, connection.dialect.name)
+            if failure.kind is not Kind.PERMANENT:
+                raise
+            savepoint.rollback()
+            # The driver's own error may hold the row's values.
+            raise RowRefused(_with_row(failure, number)) from None
+    savepoint.commit()
+
+
+def _send(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    # A statement takes its columns from its first row and would drop further ones of later rows: each run of
+    # rows with the same columns is a statement of its own.
+    statement = insert(table).inline()
+    for _, alike in groupby(rows, key=lambda row: row.keys()):
+        connection.execute(statement, list(alike))
+
+
+def _with_row(failure: Failure, number: int) -> Failure:
+    places = failure.details or (ErrorDetail(rule=failure.code),)
+    details = tuple(msgspec.structs.replace(place, row=number) for place in places)
+    return replace(failure, message=f"Row {number}: {failure.message}", details=details)
