@@ -7,8 +7,10 @@ from typing import NamedTuple, Protocol
 
 
 class TransportError(Exception):
-    """A whole call failed: the queue is away, missing or refuses us. Nothing of the batch was done, as far
-    as is known; the caller tries again after a back-off."""
+    """A whole call failed: the queue is away, missing or refuses us.
+
+    Nothing of the batch was done, as far as is known; the caller tries again after a back-off.
+    """
 
 
 class QueueMissing(TransportError):
@@ -130,7 +132,7 @@ class Transport(Protocol):
         ...
 
     def create(self) -> bool:
-        """Create the queue if it is missing (14 days' retention, no redrive policy); whether it was created."""
+        """Create the queue if it is missing (14 days' retention, no redrive policy); whether it was."""
         ...
 
     def check(self) -> list[str]:

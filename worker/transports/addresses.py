@@ -1,0 +1,117 @@
+"""The queue URLs of the configuration, taken apart: `sqs://...`, `sqs+http://...`, `sql:///...`, `sql+...://...`."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+QUEUE_NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,80}")
+REGION_IN_HOST: Final = re.compile(r"(?:^|\.)sqs\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?$")
+SQL_BACKENDS: Final = frozenset({"sqlite", "postgresql"})
+EXPECTED: Final = (
+    "expected sqs://queue-name, sqs://sqs.REGION.amazonaws.com/ACCOUNT/queue-name, "
+    "sqs+http://HOST:PORT/ACCOUNT/queue-name, "
+    "sql:///absolute/path.db?queue=NAME or sql+postgresql+psycopg://HOST/DATABASE?queue=NAME"
+)
+
+
+class BadQueueUrl(ValueError):
+    """A queue URL that cannot be read; the message says what was expected, and holds no password."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqsAddress:
+    """An SQS queue: its name, its URL where the address has it, and where to reach it."""
+
+    queue_name: str
+    queue_url: str | None = None
+    endpoint_url: str | None = None
+    region: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SqlAddress:
+    """A queue in a database: what SQLAlchemy connects to, and the queue's name in the table."""
+
+    url: URL
+    queue_name: str
+
+
+def read_address(url: str) -> SqsAddress | SqlAddress:
+    """The address in a queue URL; raises `BadQueueUrl`."""
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme in {"sqs", "sqs+http", "sqs+https"}:
+        return _read_sqs(url, "http" if scheme == "sqs+http" else "https")
+    if separator and scheme == "sql":
+        return _read_sql_file(url)
+    if separator and scheme.startswith("sql+"):
+        return _read_sql(url.removeprefix("sql+"))
+    found = f"the scheme {scheme!r}" if separator else "a text without ://"
+    raise BadQueueUrl(f"{EXPECTED}; found {found}")
+
+
+def _read_sqs(url: str, transfer: str) -> SqsAddress:
+    parts = _split(url)
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise BadQueueUrl(f"{EXPECTED}; an SQS address has no user, query or fragment")
+    segments = [segment for segment in parts.path.split("/") if segment]
+    name = _queue_name(segments[-1] if segments else parts.netloc)
+    if not segments:
+        return SqsAddress(name)
+    endpoint = f"{transfer}://{parts.netloc}"
+    region = REGION_IN_HOST.search(parts.hostname or "")
+    queue_url = f"{endpoint}{parts.path}" if len(segments) > 1 else None
+    return SqsAddress(name, queue_url, endpoint, region[1] if region else None)
+
+
+def _read_sql_file(url: str) -> SqlAddress:
+    parts = _split(url)
+    path = unquote(parts.path)
+    if parts.netloc or len(path) < 2 or path.endswith("/"):  # noqa: PLR2004 (a path is more than its first slash)
+        raise BadQueueUrl(f"{EXPECTED}; a file's address has three slashes and an absolute path")
+    if not parts.query.startswith("queue=") or "&" in parts.query:
+        raise BadQueueUrl(f"{EXPECTED}; the name of the queue in the file is missing: ?queue=NAME")
+    return SqlAddress(sqlite_url(path), _queue_name(parts.query.removeprefix("queue=")))
+
+
+def _read_sql(url: str) -> SqlAddress:
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, ValueError):
+        raise BadQueueUrl(f"{EXPECTED}; what follows sql+ is no SQLAlchemy URL") from None
+    if backend not in SQL_BACKENDS:
+        raise BadQueueUrl(
+            f"{EXPECTED}; found the database {backend!r}, the queue runs on {sorted(SQL_BACKENDS)}"
+        )
+    name = parsed.query.get("queue")
+    if not isinstance(name, str):
+        raise BadQueueUrl(f"{EXPECTED}; the name of the queue is missing: ?queue=NAME")
+    if backend == "sqlite":
+        return SqlAddress(sqlite_url(parsed.database or ""), _queue_name(name))
+    return SqlAddress(parsed.difference_update_query(["queue"]), _queue_name(name))
+
+
+def sqlite_url(path: str) -> URL:
+    """SQLAlchemy's URL of an existing SQLite file: it is opened, never made."""
+    if not path.startswith("/"):
+        raise BadQueueUrl(f"{EXPECTED}; the file's path is not absolute")
+    return URL.create("sqlite", database=f"file:{quote(path)}", query={"mode": "rw", "uri": "true"})
+
+
+def _queue_name(name: str) -> str:
+    if name.endswith(".fifo"):
+        raise BadQueueUrl(f"{EXPECTED}; {name!r} is a FIFO queue, the worker works on standard queues only")
+    if not QUEUE_NAME.fullmatch(name):
+        raise BadQueueUrl(f"{EXPECTED}; {name!r} is no queue name (1 to 80 letters, digits, - and _)")
+    return name
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise BadQueueUrl(f"{EXPECTED}; what was found is no URL") from None

@@ -1,0 +1,38 @@
+"""From a queue's URL to its transport. Only the transport that is asked for is imported."""
+
+from datetime import timedelta
+
+from config.settings import Queues
+from worker.transports.addresses import BadQueueUrl, SqlAddress, SqsAddress, read_address
+from worker.transports.base import Transport
+
+__all__ = ["BadQueueUrl", "open_transport"]
+
+
+def open_transport(url: str, settings: Queues, lease: timedelta) -> Transport:
+    """The transport of a queue URL; connects on first use. Raises `BadQueueUrl`.
+
+    `settings` give region and endpoint where the URL has none; `lease` is what a created queue is given.
+    """
+    address = read_address(url)
+    if isinstance(address, SqlAddress):
+        return _open_sql(address)
+    return _open_sqs(address, settings, lease)
+
+
+def _open_sql(address: SqlAddress) -> Transport:
+    from worker.transports.sql import SqlTransport
+
+    return SqlTransport(address.url, address.queue_name)
+
+
+def _open_sqs(address: SqsAddress, settings: Queues, lease: timedelta) -> Transport:
+    from worker.transports.sqs import SqsTransport
+
+    reached = SqsAddress(
+        address.queue_name,
+        address.queue_url,
+        address.endpoint_url or settings.endpoint_url,
+        address.region or settings.region,
+    )
+    return SqsTransport(reached, lease=lease)

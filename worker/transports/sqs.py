@@ -1,0 +1,305 @@
+"""SQS standard queues through boto3: batches of ten, partial failures entry by entry, two clients."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any, Final, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from worker.transports.addresses import SqsAddress
+from worker.transports.base import (
+    Attribute,
+    Delivery,
+    Depth,
+    Fault,
+    Faults,
+    Message,
+    QueueMissing,
+    TransportError,
+)
+from worker.transports.batches import split
+from worker.transports.limits import (
+    BATCH_COUNT_MAXIMUM,
+    MESSAGE_BYTES_MAXIMUM,
+    RETENTION_MAXIMUM,
+    VISIBILITY_MAXIMUM,
+    WAIT_MAXIMUM,
+    message_fault,
+    message_size,
+)
+from worker.transports.sqs_clients import Clients
+from worker.transports.sqs_errors import (
+    NO_ANSWER,
+    RequestRefused,
+    error_from,
+    failed_code,
+    lease_fault,
+    send_fault,
+)
+
+SYSTEM_ATTRIBUTES: Final = ["SentTimestamp", "ApproximateReceiveCount", "MessageGroupId"]
+BROWSE_LEASE: Final = timedelta(seconds=30)
+BROWSE_WAIT: Final = timedelta(seconds=1)  # a long poll asks all of SQS's servers, a short one only some
+USUAL_VISIBILITY: Final = timedelta(seconds=30)
+NOT_TRIED: Final = Fault("NotTried", "an earlier request of the same batch failed; it has to be repeated")
+
+FaultOf = Callable[..., Fault]
+
+
+class Entry(NamedTuple):
+    """One entry of a batch request: its position in the caller's batch, its parameters, its bytes."""
+
+    position: int
+    parameters: Mapping[str, Any]
+    size: int = 0
+
+
+class SqsTransport:
+    """One SQS standard queue; keeps the `Transport` protocol.
+
+    `lease` is the visibility timeout that `create` gives the queue; each receive brings its own.
+    A batch of several requests fails as a whole only if its first request does; after a later one,
+    the entries that were not done have a fault each.
+    """
+
+    message_bytes_maximum = MESSAGE_BYTES_MAXIMUM
+    wait_maximum = WAIT_MAXIMUM
+
+    def __init__(
+        self, address: SqsAddress, *, lease: timedelta, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.name = address.queue_name
+        self._queue_url = address.queue_url
+        self._lease = lease
+        self._clock = clock
+        self._clients = Clients(address.endpoint_url, address.region)
+        self._closing = Event()
+
+    def receive(self, maximum: int, wait: timedelta, lease: timedelta) -> list[Delivery]:
+        """As the protocol says, in whole seconds. What a poll brings after `close` is released here."""
+        answer = self._call(
+            "receive_message",
+            MaxNumberOfMessages=min(maximum, BATCH_COUNT_MAXIMUM),
+            WaitTimeSeconds=_seconds(wait, WAIT_MAXIMUM),
+            VisibilityTimeout=_seconds(lease, VISIBILITY_MAXIMUM),
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=SYSTEM_ATTRIBUTES,
+        )
+        now = self._clock()
+        deliveries = [_delivery(message, now) for message in answer.get("Messages", ())]
+        if self._closing.is_set():
+            self.release([(delivery, timedelta()) for delivery in deliveries])
+            return []
+        return deliveries
+
+    def ack(self, batch: Sequence[Delivery]) -> Faults:
+        """As the protocol says; SQS does not tell when the receipt is an old one, and keeps the message."""
+        entries = [
+            Entry(position, {"ReceiptHandle": delivery.receipt}) for position, delivery in enumerate(batch)
+        ]
+        return self._in_requests("delete_message_batch", entries, lease_fault)
+
+    def release(self, batch: Sequence[tuple[Delivery, timedelta]]) -> Faults:
+        """As the protocol says; delays are whole seconds, at most `VISIBILITY_MAXIMUM`."""
+        return self._change_visibility(batch)
+
+    def extend(self, batch: Sequence[Delivery], lease: timedelta) -> Faults:
+        """As the protocol says, in whole seconds."""
+        return self._change_visibility([(delivery, lease) for delivery in batch])
+
+    def send(self, batch: Sequence[Message]) -> Faults:
+        """As the protocol says; a message that SQS would never take is refused before it is sent."""
+        checked = {position: message_fault(message) for position, message in enumerate(batch)}
+        entries = [
+            Entry(position, _parameters(message), message_size(message))
+            for position, message in enumerate(batch)
+            if checked[position] is None
+        ]
+        refused = {position: fault for position, fault in checked.items() if fault is not None}
+        return refused | self._in_requests("send_message_batch", entries, send_fault)
+
+    def browse(self, maximum: int) -> list[Delivery]:
+        """As the protocol says: received under a short lease and released together, so their count grows."""
+        seen: dict[str, Delivery] = {}
+        try:
+            while len(seen) < maximum:
+                received = self.receive(maximum - len(seen), BROWSE_WAIT, BROWSE_LEASE)
+                known = len(seen)
+                seen.update((delivery.message_id, delivery) for delivery in received)
+                if len(seen) == known:
+                    break
+        finally:
+            self.release([(delivery, timedelta()) for delivery in seen.values()])
+        return list(seen.values())
+
+    def depth(self) -> Depth:
+        """As the protocol says, as SQS estimates it."""
+        names = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ]
+        attributes = self._queue_attributes(names)
+        return Depth(*(int(attributes.get(name, 0)) for name in names))
+
+    def create(self) -> bool:
+        """As the protocol says; a queue that exists is left as it is."""
+        try:
+            self._queue_url = self._look_up_url()
+        except QueueMissing:
+            self._queue_url = self._create_queue()
+            return True
+        return False
+
+    def check(self) -> list[str]:
+        """As the protocol says: queue missing, retention, redrive policy, visibility, message size."""
+        try:
+            return _attribute_faults(self._queue_attributes(["All"]))
+        except TransportError as error:
+            return [str(error)]
+
+    def close(self) -> None:
+        """As the protocol says. A long poll cannot be cut short: it ends by itself and keeps nothing."""
+        self._closing.set()
+        self._clients.close()
+
+    def _change_visibility(self, batch: Sequence[tuple[Delivery, timedelta]]) -> Faults:
+        entries = [
+            Entry(
+                position,
+                {
+                    "ReceiptHandle": delivery.receipt,
+                    "VisibilityTimeout": _seconds(hidden, VISIBILITY_MAXIMUM),
+                },
+            )
+            for position, (delivery, hidden) in enumerate(batch)
+        ]
+        return self._in_requests("change_message_visibility_batch", entries, lease_fault)
+
+    def _in_requests(self, operation: str, entries: Sequence[Entry], fault_of: FaultOf) -> Faults:
+        faults: Faults = {}
+        for positions in split([entry.size for entry in entries], BATCH_COUNT_MAXIMUM, MESSAGE_BYTES_MAXIMUM):
+            try:
+                faults |= self._request(operation, entries[positions.start : positions.stop], fault_of)
+            except TransportError:
+                if positions.start == 0:
+                    raise
+                return faults | {entry.position: NOT_TRIED for entry in entries[positions.start :]}
+        return faults
+
+    def _request(self, operation: str, entries: Sequence[Entry], fault_of: FaultOf) -> Faults:
+        try:
+            answer = self._call(
+                operation,
+                Entries=[{"Id": str(entry.position), **entry.parameters} for entry in entries],
+            )
+        except RequestRefused as refusal:
+            if len(entries) == 1:
+                return {entries[0].position: fault_of(refusal.code, sender_fault=True)}
+            # one of them spoils the request for all: find it, and do the others
+            middle = len(entries) // 2
+            first = self._request(operation, entries[:middle], fault_of)
+            return first | self._request(operation, entries[middle:], fault_of)
+        return _faults_in(answer, entries, fault_of)
+
+    def _call(self, operation: str, **parameters: Any) -> Any:
+        return self._called(operation, QueueUrl=self._url(), **parameters)
+
+    def _called(self, operation: str, **parameters: Any) -> Any:
+        try:
+            client = self._clients.polling if operation == "receive_message" else self._clients.control
+            return getattr(client, operation)(**parameters)
+        except (ClientError, BotoCoreError) as error:
+            raise error_from(self.name, error) from None
+
+    def _url(self) -> str:
+        if self._queue_url is None:
+            self._queue_url = self._look_up_url()
+        return self._queue_url
+
+    def _look_up_url(self) -> str:
+        return str(self._called("get_queue_url", QueueName=self.name)["QueueUrl"])
+
+    def _create_queue(self) -> str:
+        attributes = {
+            "MessageRetentionPeriod": str(_seconds(RETENTION_MAXIMUM)),
+            "VisibilityTimeout": str(_seconds(self._lease, VISIBILITY_MAXIMUM)),
+            "MaximumMessageSize": str(MESSAGE_BYTES_MAXIMUM),
+        }
+        answer = self._called("create_queue", QueueName=self.name, Attributes=attributes)
+        return str(answer["QueueUrl"])
+
+    def _queue_attributes(self, names: list[str]) -> dict[str, str]:
+        answer = self._call("get_queue_attributes", AttributeNames=names)
+        return dict(answer.get("Attributes", {}))
+
+
+def _seconds(duration: timedelta, maximum: timedelta = timedelta.max) -> int:
+    return math.ceil(min(duration, maximum).total_seconds())
+
+
+def _delivery(message: Mapping[str, Any], now: float) -> Delivery:
+    system = message.get("Attributes", {})
+    return Delivery(
+        message_id=message["MessageId"],
+        receipt=message["ReceiptHandle"],
+        body=message["Body"],
+        attributes={name: _attribute(value) for name, value in message.get("MessageAttributes", {}).items()},
+        receive_count=int(system.get("ApproximateReceiveCount", 1)),
+        sent_at=datetime.fromtimestamp(int(system.get("SentTimestamp", now * 1000)) / 1000, UTC),
+        group=system.get("MessageGroupId"),
+    )
+
+
+def _attribute(value: Mapping[str, Any]) -> Attribute:
+    return Attribute(value.get("DataType", "String"), value.get("BinaryValue", value.get("StringValue", "")))
+
+
+def _parameters(message: Message) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"MessageBody": message.body, "DelaySeconds": _seconds(message.delay)}
+    if message.group is not None:
+        parameters["MessageGroupId"] = message.group
+    if message.attributes:
+        parameters["MessageAttributes"] = {
+            name: {"DataType": data_type, _value_key(value): value}
+            for name, (data_type, value) in message.attributes.items()
+        }
+    return parameters
+
+
+def _value_key(value: str | bytes) -> str:
+    return "BinaryValue" if isinstance(value, bytes) else "StringValue"
+
+
+def _faults_in(answer: Mapping[str, Any], entries: Iterable[Entry], fault_of: FaultOf) -> Faults:
+    done = {int(successful["Id"]) for successful in answer.get("Successful", ())}
+    failed = {
+        int(entry["Id"]): fault_of(failed_code(entry), sender_fault=bool(entry.get("SenderFault")))
+        for entry in answer.get("Failed", ())
+    }
+    return {
+        entry.position: failed.get(entry.position, NO_ANSWER)
+        for entry in entries
+        if entry.position not in done
+    }
+
+
+def _attribute_faults(attributes: Mapping[str, str]) -> list[str]:
+    faults = []
+    retention = timedelta(seconds=int(attributes.get("MessageRetentionPeriod", 0)))
+    if retention < RETENTION_MAXIMUM:
+        faults.append(f"messages are kept for {retention}, expected {RETENTION_MAXIMUM}: older ones vanish")
+    if attributes.get("RedrivePolicy"):
+        faults.append(
+            "there is a redrive policy: SQS moves messages away without a reason and unanswered; remove it"
+        )
+    visibility = timedelta(seconds=int(attributes.get("VisibilityTimeout", 0)))
+    if visibility < USUAL_VISIBILITY:
+        faults.append(f"the visibility timeout is {visibility}: others who receive here get messages twice")
+    size = int(attributes.get("MaximumMessageSize", MESSAGE_BYTES_MAXIMUM))
+    if size < MESSAGE_BYTES_MAXIMUM:
+        faults.append(f"messages above {size} bytes are refused, expected a limit of {MESSAGE_BYTES_MAXIMUM}")
+    return faults

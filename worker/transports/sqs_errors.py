@@ -1,0 +1,75 @@
+"""What SQS's error codes mean for us: queue missing, call failed, lease lost, entry refused for good.
+
+SQS's own texts are never passed on: some of them repeat the receipt handle.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from worker.transports.base import Fault, QueueMissing, TransportError
+
+MISSING_CODES: Final = frozenset({"NonExistentQueue", "QueueDoesNotExist"})
+DENIED_CODES: Final = frozenset({"AccessDenied", "AccessDeniedException", "InvalidClientTokenId"})
+LOST_CODES: Final = frozenset({"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"})
+REFUSED_CODES: Final = frozenset(
+    {"InvalidMessageContents", "InvalidParameterValue", "InvalidAttributeValue", "BatchRequestTooLong"}
+)
+NO_ANSWER: Final = Fault("NoAnswer", "SQS did not say what became of the entry; it has to be repeated")
+
+
+class RequestRefused(TransportError):
+    """The whole request was refused for what one of its entries may hold; `code` says for what."""
+
+    def __init__(self, queue_name: str, code: str) -> None:
+        super().__init__(f"queue {queue_name}: SQS refused the request ({code}); repeating it cannot help")
+        self.code = code
+
+
+def short_code(code: str) -> str:
+    """The code without its namespace: `AWS.SimpleQueueService.NonExistentQueue` is `NonExistentQueue`."""
+    return code.rsplit(".", 1)[-1].rsplit("#", 1)[-1]
+
+
+def error_from(queue_name: str, error: ClientError | BotoCoreError) -> TransportError:
+    """The transport's error for one of boto3's."""
+    if not isinstance(error, ClientError):
+        return TransportError(
+            f"queue {queue_name}: SQS could not be asked ({type(error).__name__}); {_remedy('')}"
+        )
+    code = short_code(str(error.response["Error"].get("Code", "unknown")))
+    if code in MISSING_CODES:
+        return QueueMissing(f"queue {queue_name}: it does not exist; `shardworker setup` creates it")
+    if code in REFUSED_CODES | LOST_CODES:
+        return RequestRefused(queue_name, code)
+    return TransportError(f"queue {queue_name}: {error.operation_name} failed ({code}); {_remedy(code)}")
+
+
+def lease_fault(code: str, *, sender_fault: bool) -> Fault:
+    """The fault of one entry of an ack, a release or an extension.
+
+    An invalid value there is the receipt's, or a lease beyond SQS's twelve hours: held no longer either way.
+    """
+    del sender_fault
+    return Fault(code, _entry_text(code), lost=code in LOST_CODES)
+
+
+def send_fault(code: str, *, sender_fault: bool) -> Fault:
+    """The fault of one entry of a send; final where SQS will never take that message."""
+    return Fault(code, _entry_text(code), final=sender_fault and code in REFUSED_CODES)
+
+
+def failed_code(failed: Mapping[str, Any]) -> str:
+    """The code in an entry of an answer's `Failed` list."""
+    return short_code(str(failed.get("Code", "unknown")))
+
+
+def _remedy(code: str) -> str:
+    if code in DENIED_CODES:
+        return "the role's or the queue's policy does not allow it"
+    return "the call has to be repeated"
+
+
+def _entry_text(code: str) -> str:
+    return f"SQS did not do it for this entry ({code})"
