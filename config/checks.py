@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
-from urllib.parse import parse_qs, urlsplit
 
 from config.masking import holds_password
 from config.measures import format_duration
@@ -14,12 +13,14 @@ from config.settings import Settings, Shard
 
 SQS_LEASE_MINIMUM: Final = timedelta(seconds=30)
 SQS_LEASE_MAXIMUM: Final = timedelta(hours=12)
-SQS_QUEUE: Final = re.compile(r"sqs(\+https?)?://[^/\s]+(/[^\s]+)?")
+QUEUE: Final = re.compile(r"sqs(\+https?)?://[^/\s]+(/\S+)?|(sql:///|sql\+[a-z0-9+]+://)\S+[?&]queue=\S+")
 BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 DATABASE: Final = re.compile(r"(postgresql|mysql|mariadb)(\+[a-z0-9]+)?://[^\s]+")
 SQLITE_FILE: Final = re.compile(r"sqlite(\+[a-z0-9]+)?:////[^\s?]+(\?[^\s]*)?")
 
-QUEUE_FORMS: Final = "a queue such as 'sqs://name' or 'sql:////absolute/path.db?queue=name'"
+NAMES_SHOWN: Final = 3
+
+QUEUE_FORMS: Final = "a queue such as 'sqs://name' or 'sql:///absolute/path.db?queue=name'"
 BUCKET_FORMS: Final = "a bucket's name or 'file:///absolute/directory'"
 DATABASE_FORMS: Final = (
     "a database such as 'postgresql+psycopg://user@host/name', 'mysql+pymysql://user@host/name' "
@@ -63,20 +64,11 @@ def _queues(settings: Settings) -> Iterator[tuple[Location, str]]:
 def _queue_problems(settings: Settings) -> Iterator[Finding]:
     seen: set[str] = set()
     for location, url in _queues(settings):
-        if not _is_queue(url):
+        if not QUEUE.fullmatch(url):
             yield Finding(location, f"expected {QUEUE_FORMS}, found {found(url)}")
         elif url in seen:
             yield Finding(location, f"expected a queue of its own, found {found(url)}, which is named twice")
         seen.add(url)
-
-
-def _is_queue(url: str) -> bool:
-    if not url.startswith("sql"):
-        return False
-    if url.startswith("sqs"):
-        return SQS_QUEUE.fullmatch(url) is not None
-    database = f"sqlite{url.removeprefix('sql')}" if url.startswith("sql:") else url.removeprefix("sql+")
-    return _is_database(database) and bool(parse_qs(urlsplit(database).query).get("queue"))
 
 
 def _is_database(url: str) -> bool:
@@ -196,7 +188,8 @@ def _partner_warnings(settings: Settings) -> Iterator[Finding]:
             customer for customer in partner.customers if customer != "*" and customer not in customers
         ]
         if unknown:
-            text = f"{len(unknown)} customers are in no shard's directory, the first is {found(unknown[0])}"
+            names = ", ".join(found(customer) for customer in unknown[:NAMES_SHOWN])
+            text = f"in no shard's directory: {names}{' and more' if len(unknown) > NAMES_SHOWN else ''}"
             yield Finding(("partners", partner_id, "customers"), text)
         if not partner.customers or not partner.types:
             text = "nothing is granted: both customers and types need an entry, or '*' for all"
