@@ -1,0 +1,78 @@
+"""What happens on an engine's connections: passwords at connect time, SQLite's pragmas and its BEGIN."""
+
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
+
+from shards import failure_codes
+from shards.failures import KnownFailure, failure_of
+
+READING: Final = {"shardworker_reading": True}
+"""Execution options of a connection that only reads."""
+
+SQLITE_PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+
+
+class PasswordUnreadable(KnownFailure):
+    """A shard's password file cannot be read: the shard cannot be asked until it can."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        reason = f"the password file {path} cannot be read: {error.strerror}"
+        super().__init__(failure_of(failure_codes.AWAY, reason))
+
+
+class ValueRefused(KnownFailure):
+    """The driver could not even send a value: too large a number, or text that is not Unicode."""
+
+    def __init__(self, error: BaseException) -> None:
+        too_large = isinstance(error, OverflowError)
+        super().__init__(failure_of(failure_codes.OUT_OF_RANGE if too_large else failure_codes.INVALID))
+
+
+def listen(engine: Engine, password_file: Path | None) -> None:
+    """Attach what this file owns to a new engine."""
+    event.listen(engine, "handle_error", _refuse_value)
+    if password_file is not None:
+        _read_password_at_connect(engine, password_file)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "do_connect", _open_existing_file)
+        event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "begin", _begin_sqlite)
+
+
+def _read_password_at_connect(engine: Engine, path: Path) -> None:
+    # read anew for each connection, so that a changed password needs no restart
+    def set_password(_dialect: Any, _record: Any, _arguments: list[Any], parameters: dict[str, Any]) -> None:
+        try:
+            parameters["password"] = path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise PasswordUnreadable(path, error) from error
+
+    event.listen(engine, "do_connect", set_password)
+
+
+def _open_existing_file(
+    _dialect: Any, _record: Any, arguments: list[Any], parameters: dict[str, Any]
+) -> None:
+    # a file that is missing is a shard that is away: an empty new one would hide that
+    arguments[0] = f"file:{quote(arguments[0])}?mode=rw"
+    parameters["uri"] = True
+
+
+def _set_pragmas(connection: Any, _record: Any) -> None:
+    for pragma in SQLITE_PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # a deferred BEGIN that writes later fails at once, whatever the lock time-out, if another wrote meanwhile
+    reading = connection.get_execution_options().get("shardworker_reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _refuse_value(context: ExceptionContext) -> None:
+    if isinstance(context.original_exception, OverflowError | UnicodeEncodeError):
+        raise ValueRefused(context.original_exception) from context.original_exception

@@ -1,0 +1,172 @@
+"""Engines: one per shard, made on first use, its pool bounded by the shard's limit."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import QueuePool
+
+from config import settings
+from shards import engine_events
+from shards.engine_options import connect_arguments
+from shards.guard import PartConnection
+
+DRIVERS: Final = {
+    "sqlite": "sqlite+pysqlite",
+    "postgresql": "postgresql+psycopg",
+    "mariadb": "mariadb+pymysql",
+    "mysql": "mysql+pymysql",
+}
+SQLITE_LIMIT: Final = 1  # SQLite has one writer at a time: more would only wait for each other
+SERVER_LIMIT: Final = 4
+POOL_TIMEOUT_SECONDS: Final = 1.0
+POOL_RECYCLE_SECONDS: Final = 1800
+
+
+class UnknownShard(Exception):
+    """The directory names a shard that the configuration does not have."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(
+            f"The shard {name!r} is not configured (configured: {', '.join(known) or 'none'}). "
+            f"Add a section [shards.{name}] or correct the directory."
+        )
+
+
+class BadShardUrl(Exception):
+    """A shard's URL cannot be used. The message never holds the URL, which may hold a password."""
+
+
+class Shard:
+    """One database. Safe to use from several threads at once.
+
+    `dialect` is `sqlite`, `postgresql` or `mariadb` (MySQL too); `limit` is how many connections there are
+    at most, and so how many parts can run at once.
+
+    Raises:
+        BadShardUrl: the URL in the settings cannot be used.
+    """
+
+    def __init__(self, name: str, section: settings.Shard) -> None:
+        self.name = name
+        self._section = section
+        self._url = _read_url(name, section.url)
+        backend = self._url.get_backend_name()
+        self.dialect = "mariadb" if backend == "mysql" else backend
+        self.limit = section.limit or (SQLITE_LIMIT if self.dialect == "sqlite" else SERVER_LIMIT)
+        self._engine: Engine | None = None
+        self._lock = Lock()
+
+    def __repr__(self) -> str:
+        return f"Shard({self.name!r}, dialect={self.dialect!r}, limit={self.limit})"
+
+    @property
+    def engine(self) -> Engine:
+        """The shard's engine, made on first use."""
+        if self._engine is None:
+            with self._lock:
+                if self._engine is None:
+                    self._engine = _make_engine(self._url, self._section, self.limit)
+        return self._engine
+
+    @contextmanager
+    def connect(self, schema: str | None = None, *, reading: bool = False) -> Iterator[PartConnection]:
+        """A connection of the pool; tables without a schema of their own are looked for in `schema`.
+
+        Connecting and beginning are told apart by nobody: both raise what `classify` reads. With `reading`,
+        the transaction takes no write lock on SQLite.
+        """
+        connection = PartConnection(self.engine)
+        try:
+            if schema is not None:
+                connection.execution_options(schema_translate_map={None: schema})
+            if reading:
+                connection.execution_options(**engine_events.READING)
+            yield connection
+        finally:
+            connection.close()
+
+    def create_database(self) -> bool:
+        """Create the file of an SQLite shard if it is missing; whether it was. Servers make their own."""
+        if self.dialect != "sqlite":
+            return False
+        path = Path(self._url.database or "")
+        missing = not path.exists()
+        path.touch()
+        return missing
+
+    def close(self) -> None:
+        """Close the connections that are idle; one in use is closed when it comes back."""
+        with self._lock:
+            if self._engine is not None:
+                self._engine.dispose()
+                self._engine = None
+
+
+class Shards:
+    """The configured shards by name.
+
+    Raises:
+        BadShardUrl: one of the URLs cannot be used.
+    """
+
+    def __init__(self, sections: Mapping[str, settings.Shard]) -> None:
+        self._shards = {name: Shard(name, section) for name, section in sections.items()}
+
+    @property
+    def names(self) -> list[str]:
+        """The shards' names, in the configuration's order."""
+        return list(self._shards)
+
+    def get(self, name: str) -> Shard:
+        """The shard of this name; raises `UnknownShard`."""
+        if name not in self._shards:
+            raise UnknownShard(name, self.names)
+        return self._shards[name]
+
+    def close(self) -> None:
+        """Close every shard's idle connections."""
+        for shard in self._shards.values():
+            shard.close()
+
+
+def _read_url(name: str, text: str) -> URL:
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise BadShardUrl(f"shards.{name}.url: expected a database URL such as {_EXAMPLES}.") from None
+    backend = url.get_backend_name()
+    if backend not in DRIVERS:
+        raise BadShardUrl(f"shards.{name}.url: expected {_EXAMPLES}, found the database {backend!r}.")
+    if backend == "sqlite" and not Path(url.database or "").is_absolute():
+        raise BadShardUrl(f"shards.{name}.url: expected a file's absolute path, as in {_EXAMPLES}.")
+    return url if "+" in url.drivername else url.set(drivername=DRIVERS[backend])
+
+
+_EXAMPLES: Final = (
+    "'sqlite:////directory/file.db', 'postgresql://user@host/database' or 'mariadb://user@host/database'"
+)
+
+
+def _make_engine(url: URL, section: settings.Shard, limit: int) -> Engine:
+    backend = url.get_backend_name()
+    engine = create_engine(
+        url,
+        connect_args=connect_arguments(url, section),
+        poolclass=QueuePool,
+        pool_size=limit,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+        pool_use_lifo=True,
+        pool_recycle=POOL_RECYCLE_SECONDS,
+        # every transaction is ended by its owner: the pool's own ROLLBACK would be a round trip for nothing
+        pool_reset_on_return=None if backend in {"mysql", "mariadb"} else "rollback",
+        hide_parameters=True,
+        **({} if backend == "sqlite" else {"isolation_level": "READ COMMITTED"}),
+    )
+    engine_events.listen(engine, section.password_file)
+    return engine

@@ -1,0 +1,111 @@
+"""The guard: a transaction that nobody but its owner can end through SQLAlchemy."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from sqlalchemy.engine import Connection, RootTransaction, TwoPhaseTransaction
+from sqlalchemy.exc import DBAPIError
+
+from shards import failure_codes
+from shards.failures import KnownFailure, failure_of
+
+
+class TransactionGuarded(Exception):
+    """A handler tried to end the part's transaction or to begin another one. Nothing was changed by that."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__(
+            f"{action} was refused: the part's transaction belongs to the worker, which commits the "
+            "handler's writes together with the part's outcome. Leave it open; for a transaction inside it "
+            "use `connection.begin_nested()` or `context.session()`."
+        )
+
+
+class ConnectionLost(KnownFailure):
+    """The connection was lost inside a transaction, whatever the handler made of it."""
+
+    def __init__(self) -> None:
+        super().__init__(failure_of(failure_codes.AWAY, "the connection was lost"))
+
+
+class PartConnection(Connection):
+    """A connection on which a second transaction is refused in words that a handler's author understands."""
+
+    def begin(self) -> RootTransaction:
+        """Begin a transaction; raises `TransactionGuarded` inside a guarded one."""
+        self._refuse_inside_guard("begin()")
+        return super().begin()
+
+    def begin_twophase(self, xid: object | None = None) -> TwoPhaseTransaction:
+        """Begin a two-phase transaction; raises `TransactionGuarded` inside a guarded one."""
+        self._refuse_inside_guard("begin_twophase()")
+        return super().begin_twophase(xid)
+
+    def close(self) -> None:
+        """Give the connection back; raises `TransactionGuarded` inside a guarded transaction."""
+        self._refuse_inside_guard("close()")
+        super().close()
+
+    def _refuse_inside_guard(self, action: str) -> None:
+        if isinstance(self.get_transaction(), GuardedTransaction):
+            raise TransactionGuarded(action)
+
+
+class GuardedTransaction(RootTransaction):
+    """The root transaction of its connection, which `commit`, `rollback` and `close` leave as it is.
+
+    Every way to end a transaction through SQLAlchemy comes here: the connection's own methods, its `close`,
+    and an ORM session that was joined to it.
+    """
+
+    __slots__ = ()
+
+    def commit(self) -> NoReturn:
+        """Refused: raises `TransactionGuarded`."""
+        raise TransactionGuarded("commit()")
+
+    def rollback(self) -> NoReturn:
+        """Refused: raises `TransactionGuarded`."""
+        raise TransactionGuarded("rollback()")
+
+    def close(self) -> NoReturn:
+        """Refused: raises `TransactionGuarded`."""
+        raise TransactionGuarded("close()")
+
+    def commit_as_owner(self) -> None:
+        """Commit. A connection whose COMMIT failed is thrown away: what it holds is not known."""
+        try:
+            super().commit()
+        except BaseException:
+            self.connection.invalidate()
+            super().close()
+            raise
+
+    def roll_back_as_owner(self) -> None:
+        """Roll back."""
+        super().rollback()
+
+
+@contextmanager
+def guarded_transaction(connection: PartConnection) -> Iterator[None]:
+    """One transaction around the block: committed at its end, rolled back when it raises.
+
+    Raises:
+        ConnectionLost: the block raised something else than the lost connection's own error, which says
+            nothing about the part: the transaction is gone with the connection.
+    """
+    transaction = GuardedTransaction(connection)
+    try:
+        yield
+    except BaseException as error:
+        lost = connection.invalidated
+        transaction.roll_back_as_owner()
+        if lost and isinstance(error, Exception) and not _tells_of_lost_connection(error):
+            raise ConnectionLost from error
+        raise
+    transaction.commit_as_owner()
+
+
+def _tells_of_lost_connection(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and error.connection_invalidated

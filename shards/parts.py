@@ -1,0 +1,224 @@
+"""Parts: each one's transaction {claim, work, outcome}, and the inbox's other writes, retried in place."""
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection, bindparam, select
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_after_delay,
+    stop_when_event_set,
+    wait_random_exponential,
+)
+
+from shards import failure_codes
+from shards.claims import Claimed, claim, end_open, end_with_outcome, inbox_faults
+from shards.directory import Placement
+from shards.engines import Shard
+from shards.failures import Kind, KnownFailure, classify, failure_of
+from shards.guard import PartConnection, guarded_transaction
+from shards.inbox import InboxRow, Outcome, PartIdentity, inbox
+
+RETRY_SECONDS_MAXIMUM: Final = 5.0
+WAIT_SECONDS_FIRST: Final = 0.005
+WAIT_SECONDS_MAXIMUM: Final = 0.2
+
+_ROWS_OF_JOB: Final = select(inbox).where(inbox.c.job_id == bindparam("of_job"))
+
+Written = TypeVar("Written")
+
+
+class TransactionConflict(KnownFailure):
+    """Deadlocks or serialization failures went on after several tries in place."""
+
+    def __init__(self) -> None:
+        super().__init__(failure_of(failure_codes.CONFLICT_GOES_ON))
+
+
+class RetryInterrupted(KnownFailure):
+    """The worker was stopped between two tries of a transaction: nothing was written, nothing is counted."""
+
+    def __init__(self) -> None:
+        super().__init__(failure_of(failure_codes.STOPPED))
+
+
+class PartStore:
+    """The inbox of one customer's database, as the worker writes it.
+
+    Each method is a transaction of its own, retried in place on deadlocks and serialization failures up to
+    `transaction_tries` times within seconds; `stop` ends the waits between the tries. `clock` gives seconds
+    since 1970. Where a method finds an outcome, that outcome wins and is returned.
+
+    Every method raises `ContentConflict`, `Superseded`, `BrokenTransaction`, `InboxFault` and whatever the
+    database or the work raises; `classify` tells what it means. After an error nothing was written, unless it
+    is of kind `away`: then the next claim tells.
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        placement: Placement,
+        *,
+        clock: Callable[[], float],
+        stop: threading.Event,
+        transaction_tries: int,
+    ) -> None:
+        self._shard = shard
+        self._placement = placement
+        self._clock = clock
+        self._stop = stop
+        self._retrying = Retrying(
+            retry=retry_if_exception(self._is_conflict),
+            stop=stop_after_attempt(transaction_tries)
+            | stop_after_delay(RETRY_SECONDS_MAXIMUM)
+            | stop_when_event_set(stop),
+            wait=wait_random_exponential(multiplier=WAIT_SECONDS_FIRST, max=WAIT_SECONDS_MAXIMUM),
+            sleep=sleep_using_event(stop),
+            retry_error_callback=self._give_up,
+        )
+
+    def run(self, identity: PartIdentity, work: Callable[[Connection], bytes]) -> Outcome:
+        """Run the part's work, once, in the transaction that records its outcome.
+
+        `work` returns the outcome's body. It may be called again after a deadlock, and is not called where
+        an outcome is there. It can neither commit nor roll back: `TransactionGuarded`.
+        """
+        return self._write(partial(self._run, identity, work))
+
+    def fail(self, identity: PartIdentity, body: bytes, *, dead_letter: bool) -> Outcome:
+        """Record that the part failed for good."""
+        return self._write(partial(self._fail, identity, body, dead_letter=dead_letter))
+
+    def fail_broken(self, identity: PartIdentity, body: bytes) -> Outcome:
+        """Record a broken transaction, to be dead-lettered; takes the row that it left behind too."""
+        return self._write(partial(self._fail, identity, body, dead_letter=True, take_claimed=True))
+
+    def count_attempt(
+        self,
+        identity: PartIdentity,
+        max_attempts: int,
+        exhausted: Callable[[int], bytes],
+        *,
+        dead_letter: bool = True,
+    ) -> Outcome | int:
+        """Count a run of the part that ended in a transient failure, and with it the end of its start.
+
+        Returns how many there were. The last of `max_attempts` fails the part instead, with the body that
+        `exhausted` gives for the count.
+        """
+        return self._write(
+            partial(self._count_attempt, identity, max_attempts, exhausted, dead_letter=dead_letter)
+        )
+
+    def count_start(self, identity: PartIdentity, max_starts: int, killed: bytes) -> Outcome | None:
+        """Record that a suspect part is about to start: `None`, and it may.
+
+        After `max_starts` starts without an end it may not: the part failed with the body `killed`.
+        """
+        return self._write(partial(self._count_start, identity, max_starts, killed))
+
+    def take_back_start(self, identity: PartIdentity) -> None:
+        """Take back a start that came to no end through no fault of the part: busy, shutdown, shard away."""
+        self._write(partial(self._take_back_start, identity))
+
+    def _run(
+        self, identity: PartIdentity, work: Callable[[Connection], bytes], connection: Connection
+    ) -> Outcome:
+        claimed = claim(connection, identity, self._clock())
+        if isinstance(claimed, Outcome):
+            return claimed
+        outcome = Outcome("succeeded", identity.run, work(connection))
+        return end_with_outcome(connection, identity, claimed, outcome, self._clock())
+
+    def _fail(
+        self,
+        identity: PartIdentity,
+        body: bytes,
+        connection: Connection,
+        *,
+        dead_letter: bool,
+        take_claimed: bool = False,
+    ) -> Outcome:
+        now = self._clock()
+        claimed = claim(connection, identity, now, take_claimed=take_claimed)
+        if isinstance(claimed, Outcome):
+            return claimed
+        outcome = Outcome("failed", identity.run, body, dead_letter)
+        return end_with_outcome(connection, identity, claimed, outcome, now)
+
+    def _count_attempt(
+        self,
+        identity: PartIdentity,
+        max_attempts: int,
+        exhausted: Callable[[int], bytes],
+        connection: Connection,
+        *,
+        dead_letter: bool,
+    ) -> Outcome | int:
+        now = self._clock()
+        claimed = claim(connection, identity, now)
+        if isinstance(claimed, Outcome):
+            return claimed
+        counted = Claimed(claimed.attempt + 1, _one_less(claimed.starts))
+        if counted.attempt >= max_attempts:
+            outcome = Outcome("failed", identity.run, exhausted(counted.attempt), dead_letter)
+            return end_with_outcome(connection, identity, counted, outcome, now)
+        end_open(connection, identity, counted)
+        return counted.attempt
+
+    def _count_start(
+        self, identity: PartIdentity, max_starts: int, killed: bytes, connection: Connection
+    ) -> Outcome | None:
+        now = self._clock()
+        claimed = claim(connection, identity, now)
+        if isinstance(claimed, Outcome):
+            return claimed
+        if claimed.starts >= max_starts:
+            outcome = Outcome("failed", identity.run, killed, dead_letter=True)
+            return end_with_outcome(connection, identity, claimed, outcome, now)
+        end_open(connection, identity, claimed._replace(starts=claimed.starts + 1))
+        return None
+
+    def _take_back_start(self, identity: PartIdentity, connection: Connection) -> None:
+        claimed = claim(connection, identity, self._clock())
+        if isinstance(claimed, Claimed):
+            end_open(connection, identity, claimed._replace(starts=_one_less(claimed.starts)))
+
+    def _write(self, write: Callable[[Connection], Written]) -> Written:
+        written: Written = self._retrying(self._in_transaction, write)
+        return written
+
+    def _in_transaction(self, write: Callable[[PartConnection], Written]) -> Written:
+        with self._shard.connect(self._placement.schema) as connection, guarded_transaction(connection):
+            return write(connection)
+
+    def _is_conflict(self, error: BaseException) -> bool:
+        return classify(error, self._shard.dialect).kind is Kind.RETRY_TRANSACTION
+
+    def _give_up(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        raise (RetryInterrupted() if self._stop.is_set() else TransactionConflict()) from error
+
+
+def find_outcomes(
+    shard: Shard, schema: str | None, job_id: str, customer_ids: Sequence[str]
+) -> dict[str, InboxRow]:
+    """The inbox rows of these customers' parts, by customer, in one query; open ones too.
+
+    A customer without a row is missing. Raises `InboxFault` and what `classify` reads.
+    """
+    with shard.connect(schema, reading=True) as connection, inbox_faults(shard.dialect):
+        found = connection.execute(_ROWS_OF_JOB, {"of_job": job_id}).mappings().all()
+    asked = set(customer_ids)
+    rows = (InboxRow.from_columns(columns) for columns in found)
+    return {row.customer_id: row for row in rows if row.customer_id in asked}
+
+
+def _one_less(starts: int) -> int:
+    return max(0, starts - 1)
