@@ -139,6 +139,13 @@ class Transport(Protocol):
         """What is not as it should be, a sentence each; empty when all is well."""
         ...
 
+    def interrupt(self) -> None:
+        """Let receives end early, now and from now on, where the queue can; all else goes on as before.
+
+        SQS cannot: a long poll that is broken off may take messages with it, out of sight for a lease.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of connections; calls under way may fail with `TransportError`."""
         ...

@@ -6,21 +6,16 @@ from contextlib import contextmanager
 from datetime import timedelta
 from itertools import chain
 from threading import Event
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import (
     URL,
     Connection,
     Engine,
-    bindparam,
-    case,
-    delete,
-    func,
     insert,
     inspect,
     select,
-    update,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -34,7 +29,20 @@ from worker.transports.limits import (
     message_fault,
 )
 from worker.transports.pacing import Pause, pauses
-from worker.transports.sql_rows import LOST, Watch, delivery_from, for_ids, lease_faults, rows_held, visible
+from worker.transports.sql_rows import (
+    DELETE,
+    DEPTH,
+    EXTEND,
+    LOST,
+    RELEASE,
+    TAKE,
+    VISIBLE,
+    Watch,
+    delivery_from,
+    for_ids,
+    lease_faults,
+    rows_held,
+)
 from worker.transports.sql_table import (
     MESSAGES,
     check_database,
@@ -42,12 +50,6 @@ from worker.transports.sql_table import (
     open_engine,
     reading,
     sqlite_path,
-)
-
-RELEASE: Final = (
-    update(MESSAGES)
-    .where(MESSAGES.c.id == bindparam("message"))
-    .values(visible_at=bindparam("at"), receipt=None)
 )
 
 
@@ -97,7 +99,7 @@ class SqlTransport:
                 for position, delivery in enumerate(batch)
                 if (row := rows.get(int(delivery.message_id))) and row.receipt != delivery.receipt
             }
-            for_ids(connection, delete(MESSAGES), _ids(batch, faults))
+            for_ids(connection, DELETE, _ids(batch, faults))
         return faults
 
     def release(self, batch: Sequence[tuple[Delivery, timedelta]]) -> Faults:
@@ -115,8 +117,7 @@ class SqlTransport:
         now = self._clock()
         with self._connected(self._engine) as connection:
             faults = lease_faults(connection, batch, now)
-            extension = update(MESSAGES).values(visible_at=now + lease.total_seconds())
-            for_ids(connection, extension, _ids(batch, faults))
+            for_ids(connection, EXTEND, _ids(batch, faults), until=now + lease.total_seconds())
         return faults
 
     def send(self, batch: Sequence[Message]) -> Faults:
@@ -133,21 +134,14 @@ class SqlTransport:
 
     def browse(self, maximum: int) -> list[Delivery]:
         """As the protocol says: only read, so nothing is leased or counted."""
-        query = visible(self.name, self._clock(), maximum, MESSAGES)
+        parameters = {"of_queue": self.name, "now": self._clock(), "maximum": maximum}
         with self._connected(self._reader) as connection:
-            return [delivery_from(row) for row in connection.execute(query)]
+            return [delivery_from(row) for row in connection.execute(VISIBLE, parameters)]
 
     def depth(self) -> Depth:
         """As the protocol says, exactly."""
-        hidden = MESSAGES.c.visible_at > self._clock()
-        leased = MESSAGES.c.receipt.is_not(None)
-        query = select(
-            func.count(case((~hidden, 1))),
-            func.count(case((hidden & leased, 1))),
-            func.count(case((hidden & ~leased, 1))),
-        ).where(MESSAGES.c.queue == self.name)
         with self._connected(self._reader) as connection:
-            return Depth(*connection.execute(query).one())
+            return Depth(*connection.execute(DEPTH, {"of_queue": self.name, "now": self._clock()}).one())
 
     def create(self) -> bool:
         """Create the table, and on SQLite the file with its directory; whether the table was created."""
@@ -165,6 +159,10 @@ class SqlTransport:
         except TransportError as error:
             return [str(error)]
 
+    def interrupt(self) -> None:
+        """As the protocol says."""
+        self._closing.set()
+
     def close(self) -> None:
         """Wakes a receive that waits; it ends with nothing in hand."""
         self._closing.set()
@@ -172,20 +170,15 @@ class SqlTransport:
 
     def _take(self, maximum: int, lease: timedelta) -> list[Delivery]:
         now = self._clock()
-        due = visible(self.name, now, min(maximum, BATCH_COUNT_MAXIMUM), MESSAGES.c.id)
-        taken = due.with_for_update(skip_locked=True).cte("taken")
-        take = (
-            update(MESSAGES)
-            .where(MESSAGES.c.id.in_(select(taken.c.id)))
-            .values(
-                visible_at=now + lease.total_seconds(),
-                receipt=uuid4().hex,
-                receive_count=MESSAGES.c.receive_count + 1,
-            )
-            .returning(MESSAGES)
-        )
+        parameters = {
+            "of_queue": self.name,
+            "now": now,
+            "maximum": min(maximum, BATCH_COUNT_MAXIMUM),
+            "until": now + lease.total_seconds(),
+            "new_receipt": uuid4().hex,
+        }
         with self._connected(self._engine) as connection:
-            rows = connection.execute(take).all()
+            rows = connection.execute(TAKE, parameters).all()
         return [delivery_from(row) for row in sorted(rows, key=lambda row: int(row.id))]
 
     def _row(self, message: Message, now: float) -> dict[str, Any]:
@@ -235,7 +228,7 @@ class SqlTransport:
 def _released(delivery: Delivery, delay: timedelta, now: float) -> dict[str, Any]:
     return {
         "message": int(delivery.message_id),
-        "at": now + min(delay, VISIBILITY_MAXIMUM).total_seconds(),
+        "until": now + min(delay, VISIBILITY_MAXIMUM).total_seconds(),
     }
 
 

@@ -161,6 +161,9 @@ class SqsTransport:
         except TransportError as error:
             return [str(error)]
 
+    def interrupt(self) -> None:
+        """As the protocol says: a long poll under way is waited for."""
+
     def close(self) -> None:
         """As the protocol says. A long poll cannot be cut short: it ends by itself and keeps nothing."""
         self._closing.set()
