@@ -1,0 +1,115 @@
+"""The envelope: a delivery decoded, with its headers; and what can be read of one that is no job."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from config.headers import TYPE_HEADER, OwnHeader, read_headers, read_own_header
+from config.job import BadMessage, Job, JobId, JobType, PartnerId, Run, read_object, to_job
+from config.job import CorrelationId as CorrelationIdType
+from config.job import CustomerId as CustomerIdType
+from worker.held import Held
+
+PHP_SERIALIZED: Final = re.compile(r'\s*[OaC]:\d+:\\*["{]')
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A job with what its headers say: the run, the type and when it was first sent."""
+
+    job: Job
+    job_type: str
+    run: int
+    own: OwnHeader
+    first_sent_at: datetime
+
+    @property
+    def born_at(self) -> datetime:
+        """The earliest moment that a copy of the job can have run."""
+        begun = self.job.schedule.trigger_at if self.job.schedule else self.job.submitted_at
+        return min(self.first_sent_at, begun) if begun else self.first_sent_at
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is to be answered when a message is refused, and whose inbox rows are looked at first."""
+
+    job_id: str
+    run: int
+    partner_id: str
+    job_type: str | None
+    correlation_id: str | None
+    dry_run: bool
+    customer_ids: tuple[str, ...]
+
+
+def open_envelope(body: str, held: Held, type_map: dict[str, str]) -> Envelope:
+    """The envelope of a delivery, whose body may have come by claim check; raises `BadMessage`."""
+    if PHP_SERIALIZED.match(body):
+        raise BadMessage(
+            "php_serialized",
+            "The body was written by PHP's serializer and is never evaluated; configure Symfony's JSON "
+            "serializer (messenger.transport.symfony_serializer) for this transport.",
+        )
+    job = to_job(read_object(body))
+    headers = held.delivery.headers
+    own = read_own_header(headers)
+    return Envelope(
+        job=job,
+        job_type=type_map.get(read_headers(headers).get(TYPE_HEADER, ""), job.type),
+        run=own.run or job.run,
+        own=own,
+        first_sent_at=own.first_sent_at or held.delivery.sent_at,
+    )
+
+
+def identity_of(envelope: Envelope) -> Identity:
+    """The identity of a message that is a job."""
+    job = envelope.job
+    return Identity(
+        job.job_id,
+        envelope.run,
+        job.partner_id,
+        envelope.job_type,
+        job.correlation_id,
+        job.dry_run,
+        job.customer_ids,
+    )
+
+
+def readable_identity(body: str, held: Held) -> Identity | None:
+    """What can be read of a message that is no job; None where job id or partner cannot be."""
+    try:
+        fields = read_object(body)
+    except BadMessage:
+        return None
+    job_id, partner_id = _read(fields.get("job_id"), JobId), _read(fields.get("partner_id"), PartnerId)
+    if job_id is None or partner_id is None:
+        return None
+    return Identity(
+        job_id,
+        read_own_header(held.delivery.headers).run or _read(fields.get("run"), Run) or 1,
+        partner_id,
+        _read(fields.get("type"), JobType),
+        _read(fields.get("correlation_id"), CorrelationIdType),
+        fields.get("dry_run") is True,
+        _readable_customers(fields.get("customers")),
+    )
+
+
+def _readable_customers(entries: Any) -> tuple[str, ...]:
+    if not isinstance(entries, list):
+        return ()
+    named = (entry.get("customer_id") if isinstance(entry, dict) else entry for entry in entries)
+    readable = (_read(name, CustomerIdType) for name in named)
+    return tuple(dict.fromkeys(name for name in readable if name is not None))
+
+
+def _read(value: Any, form: Any) -> Any:
+    try:
+        return msgspec.convert(value, form)
+    except msgspec.ValidationError:
+        return None

@@ -1,0 +1,251 @@
+"""Runs one part on its shard: the transaction with the handler in it, and what its failure leads to."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Connection
+
+from config.result import Error, failed, succeeded
+from config.result import error as error_of
+from config.settings import JobType, Settings
+from handlers.contract import LocalAttachment, PartContext
+from shards.engines import Shards
+from shards.failures import Failure, Kind
+from shards.inbox import ContentConflict, InboxFault, Outcome, Superseded
+from shards.parts import PartStore
+from worker.backoff import full_jitter, half_jitter
+from worker.clock import Clock
+from worker.conclusion import Deferral
+from worker.failures import ALARMING, failure_of
+from worker.gate import Gate
+from worker.job_in_hand import Part
+from worker.logs import handler_logger
+from worker.middleware import Middleware, chain
+
+ALONE_PATIENCE_SECONDS: Final = 10.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """The shard could not be asked: the part waits in its lane and is the next probe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The part has its outcome; `attempt` is how often it was tried in vain, as far as this run knows."""
+
+    outcome: Outcome
+    attempt: int = 0
+
+
+Report = Ended | Deferral | Away | ContentConflict | Superseded
+
+
+class Executor:
+    """Runs parts, each in one transaction on its shard; thread-safe, shared by all worker threads."""
+
+    def __init__(
+        self,
+        shards: Shards,
+        settings: Settings,
+        middleware: Sequence[Middleware],
+        clock: Clock,
+        stop: threading.Event,
+    ) -> None:
+        self._shards = shards
+        self._settings = settings
+        self._middleware = middleware
+        self._clock = clock
+        self._stop = stop
+        self._gate = Gate()
+
+    def run(self, part: Part) -> Report:
+        """Run the part to a report; never raises, whatever the handler does."""
+        started = self._clock.monotonic()
+        part.lane_wait_seconds += started - part.queued_at
+        try:
+            return self._run(part)
+        finally:
+            part.database_seconds += self._clock.monotonic() - started
+
+    def away_delay(self, receive_count: int) -> timedelta:
+        """How long a message that cannot be held for a shard that is away stays on its queue."""
+        deferral = self._settings.deferral
+        return half_jitter(
+            receive_count, deferral.away_base_delay, deferral.away_max_delay, self._clock.random()
+        )
+
+    def _run(self, part: Part) -> Report:
+        if not part.owner.suspect:
+            with self._gate.together():
+                return self._try(part, self._work_or_refuse)
+        with self._gate.alone(ALONE_PATIENCE_SECONDS) as alone:
+            if not alone:
+                return self._busy("busy")
+            return self._try(part, self._start_then_work)
+
+    def _try(self, part: Part, action: Callable[[PartStore, Part], Outcome]) -> Report:
+        """Take the action, and record the failure that it ends in; both can find that the shard is away."""
+        store = self._store(part)
+        report = self._reported(part, lambda: Ended(action(store, part)))
+        if isinstance(report, Failure):
+            failure = report
+            report = self._reported(part, lambda: self._record(store, part, failure))
+        if isinstance(report, Failure):
+            # Recording itself failed in a way that asking again can mend: the part is as if it never ran.
+            return self._busy(report.code)
+        return report
+
+    def _store(self, part: Part) -> PartStore:
+        assert part.placement is not None  # noqa: S101 - parts without a placement never reach a lane
+        return PartStore(
+            self._shards.get(part.placement.shard),
+            part.placement,
+            clock=lambda: self._clock.now().timestamp(),
+            stop=self._stop,
+            transaction_tries=self._settings.retry.transaction_tries,
+        )
+
+    def _reported(self, part: Part, action: Callable[[], Report]) -> Report | Failure:
+        try:
+            return action()
+        except (ContentConflict, Superseded) as verdict:
+            return verdict
+        except InboxFault as fault:
+            log.error("inbox.fault", shard=self._shard_name(part), error_code="shard_away", msg=str(fault))
+            return Away()
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything, sys.exit() too
+            failure = failure_of(error, self._dialect(part))
+            self._log_unexpected(part, error, failure)
+            return self._report_wait(failure)
+
+    def _report_wait(self, failure: Failure) -> Report | Failure:
+        match failure.kind:
+            case Kind.AWAY:
+                return Away()
+            case Kind.BUSY:
+                return self._busy(failure.code)
+            case _:
+                return failure
+
+    def _busy(self, code: str) -> Deferral:
+        base = self._settings.deferral.busy_delay
+        return Deferral(half_jitter(1, base, base, self._clock.random()), code)
+
+    def _work_or_refuse(self, store: PartStore, part: Part) -> Outcome:
+        if part.refusal is not None:
+            body = failed(part.request.customer_id, part.refusal)
+            return store.fail(part.identity, body, dead_letter=False)
+        return self._work(store, part)
+
+    def _work(self, store: PartStore, part: Part) -> Outcome:
+        handler = part.owner.handler
+        assert handler is not None  # noqa: S101 - a job without a handler has only refused parts
+
+        def transaction() -> Outcome:
+            payload = handler.decode(part.request.payload)
+            return store.run(part.identity, lambda connection: self._call(part, connection, payload))
+
+        return chain(self._middleware, transaction)(part)
+
+    def _call(self, part: Part, connection: Connection, payload: Any) -> bytes:
+        handler = part.owner.handler
+        assert handler is not None  # noqa: S101 - see _work
+        value = handler.call(payload, self._context(part, connection))
+        return succeeded(part.request.customer_id, value)
+
+    def _start_then_work(self, store: PartStore, part: Part) -> Outcome:
+        if part.refusal is not None:
+            return self._work_or_refuse(store, part)
+        starts = self._settings.retry.max_starts
+        error = error_of("worker_killed", f"The process died {starts} times while it ran this part.")
+        killed = failed(part.request.customer_id, error)
+        found = store.count_start(part.identity, starts, killed)
+        if found is not None:
+            return found
+        return self._take_back_unless_ended(store, part)
+
+    def _take_back_unless_ended(self, store: PartStore, part: Part) -> Outcome:
+        try:
+            return self._work(store, part)
+        except BaseException as error:
+            if failure_of(error, self._dialect(part)).kind in {Kind.BUSY, Kind.AWAY}:
+                store.take_back_start(part.identity)
+            raise
+
+    def _record(self, store: PartStore, part: Part, failure: Failure) -> Report:
+        """Write the failure to the inbox; an outcome that is found there wins."""
+        customer_id = part.request.customer_id
+        error = error_of(failure.code, failure.message, failure.details)
+        match failure.kind:
+            case Kind.PERMANENT:
+                return Ended(store.fail(part.identity, failed(customer_id, error), dead_letter=False))
+            case Kind.BROKEN:
+                return Ended(store.fail_broken(part.identity, failed(customer_id, error)))
+            case _:
+                return self._count_attempt(store, part, failure, error)
+
+    def _count_attempt(self, store: PartStore, part: Part, failure: Failure, error: Error) -> Report:
+        retry = self._settings.retry
+        counted = store.count_attempt(
+            part.identity, retry.max_attempts, lambda _: failed(part.request.customer_id, error)
+        )
+        if isinstance(counted, Outcome):
+            return Ended(counted, retry.max_attempts)
+        delay = failure.after
+        if delay is None:
+            delay = full_jitter(counted, retry.base_delay, retry.max_delay, self._clock.random())
+        return Deferral(delay, failure.code, counted)
+
+    def _context(self, part: Part, connection: Connection) -> PartContext:
+        assert part.placement is not None  # noqa: S101 - see _store
+        owner = part.owner
+        timeout = self._settings.types.get(owner.job_type, JobType()).timeout
+        return PartContext(
+            connection=connection,
+            attachments=self._attachments(part),
+            log=handler_logger(job=owner.job.job_id, customer=part.request.customer_id),
+            job=owner.job,
+            job_type=owner.job_type,
+            customer_id=part.request.customer_id,
+            placement=part.placement,
+            lease_lost=owner.lease_lost,
+            report_progress=part.note_progress,
+            deadline=self._clock.monotonic() + timeout.total_seconds(),
+            clock=self._clock.monotonic,
+        )
+
+    def _attachments(self, part: Part) -> dict[str, LocalAttachment]:
+        files = part.owner.files
+        if files is None:
+            return {}
+        return {reference.name: files.files[reference.name] for reference in part.request.attachments}
+
+    def _shard_name(self, part: Part) -> str:
+        return part.placement.shard if part.placement is not None else ""
+
+    def _dialect(self, part: Part) -> str:
+        return self._shards.get(self._shard_name(part)).dialect
+
+    def _log_unexpected(self, part: Part, error: BaseException, failure: Failure) -> None:
+        if failure.kind in ALARMING:
+            report = log.error
+        elif failure.code == "handler_error":
+            report = log.warning
+        else:
+            return
+        report(
+            "part.failed",
+            job=part.owner.job.job_id,
+            customer=part.request.customer_id,
+            shard=self._shard_name(part),
+            error_code=failure.code,
+            error_kind=str(failure.kind),
+            exc_info=error,
+        )

@@ -1,0 +1,115 @@
+"""A delivery in hand, and the count of them: never more than there is room for."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from worker.transports.base import Delivery, Transport
+
+
+@dataclass(eq=False, slots=True)
+class Held:
+    """A delivery that this process holds, from its receipt until it is acked or released.
+
+    `expires_at` (monotonic seconds) is written by the lease keeper alone; `lost` is set once and for all
+    when the lease ran out: another worker may have the message, so it is neither acked nor released here.
+    """
+
+    delivery: Delivery
+    source: Transport = field(repr=False)
+    received_at: datetime
+    started_at: float
+    expires_at: float
+    lost: threading.Event = field(default_factory=threading.Event, repr=False)
+    prepared_at: float | None = None
+    copied: bool = False
+
+
+class Room:
+    """Counts what is in hand against `capacity`, and what may still be taken against `limit`, if any.
+
+    Thread-safe. `on_limit` and `on_empty` are called without the lock, by the thread that brought it about.
+    Places are reserved before a receive and given back for what it did not bring, so a poll under way
+    never brings more than there is room for.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        limit: int | None,
+        on_limit: Callable[[], None],
+        on_empty: Callable[[], None],
+    ) -> None:
+        self.capacity = capacity
+        self._condition = threading.Condition()
+        self._taken = 0
+        self._reserved = 0
+        self._settled = 0
+        self._limit = limit
+        self._on_limit = on_limit
+        self._on_empty = on_empty
+        self._closed = False
+
+    def reserve(self, wanted: int, linger_seconds: float) -> int:
+        """Up to `wanted` places, at least one; waits for the first, then up to the linger for the rest.
+
+        Returns 0 when the room was closed: nothing more is to be received.
+        """
+        with self._condition:
+            self._condition.wait_for(lambda: self._closed or self._free() > 0)
+            self._condition.wait_for(lambda: self._closed or self._free() >= wanted, linger_seconds)
+            places = 0 if self._closed else min(wanted, self._free())
+            self._reserved += places
+            return places
+
+    def fill(self, reserved: int, received: int) -> None:
+        """A receive ended: of `reserved` places, `received` are taken now and the rest is free again."""
+        with self._condition:
+            self._reserved -= reserved
+            self._taken += received
+            self._condition.notify_all()
+            empty = self._is_left()
+        if empty:
+            self._on_empty()
+
+    def leave(self, *, settled: bool) -> None:
+        """One delivery is out of hand; `settled` when it was acked, which counts against the limit."""
+        with self._condition:
+            self._taken -= 1
+            self._settled += settled
+            reached = self._limit is not None and self._settled >= self._limit
+            self._condition.notify_all()
+            empty = self._is_left()
+        if reached:
+            self._on_limit()
+        if empty:
+            self._on_empty()
+
+    def close(self) -> None:
+        """Let nothing more be received; `on_empty` is called when the last delivery has left."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+            empty = self._is_left()
+        if empty:
+            self._on_empty()
+
+    @property
+    def taken(self) -> int:
+        """How many deliveries are in hand."""
+        return self._taken
+
+    @property
+    def settled(self) -> int:
+        """How many deliveries were acked."""
+        return self._settled
+
+    def _is_left(self) -> bool:
+        return self._closed and self._taken == 0 and self._reserved == 0
+
+    def _free(self) -> int:
+        free = self.capacity - self._taken - self._reserved
+        if self._limit is not None:
+            free = min(free, self._limit - self._settled - self._taken - self._reserved)
+        return free

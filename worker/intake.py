@@ -1,0 +1,247 @@
+"""Prepares what was received: decode, route, authorize, fetch attachments; then its parts go to the lanes."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from config.job import BadMessage, PartRequest
+from config.result import Error
+from config.result import error as error_of
+from config.settings import Settings
+from shards.directory import Placement, PlacementState
+from shards.engines import Shards
+from worker.attachments import AttachmentFetcher, AttachmentsUnavailable, FetchedAttachments
+from worker.backoff import half_jitter
+from worker.claim_check import is_pointer, resolve
+from worker.clock import Clock
+from worker.conclusion import Bury, Conclusion, Deferral, Reason, Return
+from worker.envelope import Envelope, Identity, identity_of, open_envelope, readable_identity
+from worker.facts import Facts
+from worker.held import Held
+from worker.job_in_hand import JobInHand, Part
+from worker.objects import ObjectStore, ObjectStoreUnavailable
+from worker.refusal import InboxInquiry, OfferTask, Refuse, rejected
+from worker.routing import Postpone, Route, Router, TooOld, part_identity, wait_for
+
+CLAIM_CHECK_BYTES_MAXIMUM: Final = 64 * 2**20
+DEFECT_RECEIVES_MAXIMUM: Final = 10
+
+log = structlog.get_logger()
+
+JobKey = tuple[str, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Where a job goes from here: parts and questions into lanes, its conclusion to the settler."""
+
+    offer_part: Callable[[Part], Deferral | None]
+    offer_task: OfferTask
+    settle: Callable[[list[Held], Conclusion, Facts], None]
+
+
+class Intake:
+    """Takes deliveries in; thread-safe, run by the prepare threads, so that no lane waits for S3.
+
+    Copies of a job that is in hand already are joined to it by job id, run and equal digests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        router: Router,
+        fetcher: AttachmentFetcher,
+        store: ObjectStore,
+        shards: Shards,
+        ways: Ways,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._router = router
+        self._fetcher = fetcher
+        self._store = store
+        self._shards = shards
+        self._ways = ways
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._jobs: dict[JobKey, JobInHand] = {}
+
+    def take(self, held: Held) -> None:
+        """Take one delivery in, to its lanes or to its end; never raises."""
+        try:
+            self._take_body(held, self._body(held))
+        except BadMessage as error:
+            self._settle(held, Bury(Reason(error.code, str(error))), None)
+        except ObjectStoreUnavailable as error:
+            self._settle(held, self._later(held, error.code), None)
+        except Exception:
+            log.exception("intake.failed", message_id=held.delivery.message_id, queue=held.source.name)
+            self._settle(held, self._after_defect(held), None)
+        finally:
+            held.prepared_at = self._clock.monotonic()
+
+    def jobs(self) -> list[JobInHand]:
+        """The jobs in hand."""
+        with self._lock:
+            return list(self._jobs.values())
+
+    def _body(self, held: Held) -> str:
+        body = held.delivery.body
+        if not is_pointer(body):
+            return body
+        allowed = self._settings.queues.claim_check_buckets
+        return resolve(body, self._store, allowed, CLAIM_CHECK_BYTES_MAXIMUM)
+
+    def _take_body(self, held: Held, body: str) -> None:
+        try:
+            envelope = open_envelope(body, held, self._settings.symfony.types)
+        except BadMessage as error:
+            self._refuse_unreadable(held, body, Refuse(error.code, str(error)))
+        else:
+            self._take_job(held, envelope)
+
+    def _take_job(self, held: Held, envelope: Envelope) -> None:
+        try:
+            self._router.check_age(envelope)
+        except TooOld as error:
+            self._settle(held, Bury(Reason("too_old", str(error))), identity_of(envelope))
+            return
+        requests = envelope.job.part_requests()
+        parts = [(request, part_identity(envelope, request)) for request in requests]
+        key = (envelope.job.job_id, envelope.run, "".join(identity.digest for _, identity in parts))
+        job = self._open(key, held, envelope)
+        if job is None:
+            return
+        job.parts = tuple(Part(job, request, identity, None) for request, identity in parts)
+        self._go(job, envelope)
+
+    def _open(self, key: JobKey, held: Held, envelope: Envelope) -> JobInHand | None:
+        """A new job in hand; None when the delivery joined one that is there."""
+
+        def concluded(job: JobInHand, conclusion: Conclusion) -> None:
+            with self._lock:
+                if self._jobs.get(key) is job:
+                    del self._jobs[key]
+            self._ways.settle(job.held, conclusion, Facts(identity_of(envelope), job.parts))
+
+        with self._lock:
+            there = self._jobs.get(key)
+            if there is not None and there.join(held):
+                return None
+            job = JobInHand(envelope, held, self._clock, concluded)
+            job.suspect = held.delivery.receive_count >= self._settings.retry.suspect_receives
+            self._jobs[key] = job
+            return job
+
+    def _go(self, job: JobInHand, envelope: Envelope) -> None:
+        try:
+            route = self._router.route(envelope)
+            files = self._fetch(job, route)
+        except Refuse as refusal:
+            self._refuse_job(job, envelope, refusal)
+        except Postpone as postponed:
+            job.conclude(Return(postponed.deferral.after, postponed.deferral.code))
+        except AttachmentsUnavailable as error:
+            job.conclude(self._later(job.held[0], error.code))
+        except Exception:
+            log.exception("intake.failed", message_id=job.held[0].delivery.message_id, job=job.job.job_id)
+            job.conclude(self._after_defect(job.held[0]))
+        else:
+            self._start(job, route, files)
+
+    def _fetch(self, job: JobInHand, route: Route) -> FetchedAttachments | None:
+        wanted = {
+            reference.name: reference
+            for part in job.parts
+            if route.placements[part.request.customer_id].state is not PlacementState.GONE
+            for reference in part.request.attachments
+        }
+        return self._fetcher.fetch(job.job.job_id, list(wanted.values())) if wanted else None
+
+    def _start(self, job: JobInHand, route: Route, files: FetchedAttachments | None) -> None:
+        job.files, job.handler = files, route.handler
+        for part in job.parts:
+            placement = route.placements[part.request.customer_id]
+            if placement.state is PlacementState.GONE:
+                part.refusal = error_of("customer_gone", "The customer no longer exists here.")
+                continue
+            part.placement = placement
+            part.postponed = wait_for(placement)
+            part.refusal = _attachment_fault(part.request, files)
+        job.start(self._ways.offer_part)
+
+    def _refuse_job(self, job: JobInHand, envelope: Envelope, refusal: Refuse) -> None:
+        """Reject the job, unless the inbox knows a part of it: then its outcomes win and the rest fails."""
+        try:
+            placements = self._router.placements(envelope.job.customer_ids)
+        except Postpone as postponed:
+            job.conclude(Return(postponed.deferral.after, postponed.deferral.code))
+            return
+        identity = identity_of(envelope)
+
+        def known(answer: bool | Deferral) -> None:  # noqa: FBT001 - the inquiry's answer
+            if isinstance(answer, Deferral):
+                job.conclude(Return(answer.after, answer.code))
+            elif answer:
+                self._start_refused(job, placements, refusal)
+            else:
+                job.conclude(rejected(identity, job.held[0], refusal, self._clock))
+
+        InboxInquiry(self._shards, identity, list(placements.values()), known).start(self._ways.offer_task)
+
+    def _start_refused(self, job: JobInHand, placements: Mapping[str, Placement], refusal: Refuse) -> None:
+        for part in job.parts:
+            part.placement = placements.get(part.request.customer_id)
+            part.refusal = error_of(refusal.code, str(refusal))
+        job.start(self._ways.offer_part)
+
+    def _refuse_unreadable(self, held: Held, body: str, refusal: Refuse) -> None:
+        """Bury a message that is no job; answer it if it can be and the inbox knows nothing of its id."""
+        identity = readable_identity(body, held)
+        bury = Bury(Reason(refusal.code, str(refusal)))
+        if identity is None:
+            self._settle(held, bury, None)
+            return
+        try:
+            placements = self._router.placements(identity.customer_ids)
+        except Postpone as postponed:
+            self._settle(held, Return(postponed.deferral.after, postponed.deferral.code), identity)
+            return
+
+        def known(answer: bool | Deferral) -> None:  # noqa: FBT001 - the inquiry's answer
+            if isinstance(answer, Deferral):
+                self._settle(held, Return(answer.after, answer.code), identity)
+            else:
+                conclusion = bury if answer else rejected(identity, held, refusal, self._clock)
+                self._settle(held, conclusion, identity)
+
+        InboxInquiry(self._shards, identity, list(placements.values()), known).start(self._ways.offer_task)
+
+    def _later(self, held: Held, code: str) -> Return:
+        deferral = self._settings.deferral
+        receives = held.delivery.receive_count
+        delay = half_jitter(receives, deferral.busy_delay, deferral.away_max_delay, self._clock.random())
+        return Return(delay, code)
+
+    def _after_defect(self, held: Held) -> Conclusion:
+        """What becomes of a message that this code cannot handle: tried again some times, then kept aside."""
+        if held.delivery.receive_count < DEFECT_RECEIVES_MAXIMUM:
+            return self._later(held, "internal_error")
+        return Bury(
+            Reason("internal_error", "The worker failed at this message again and again; see its log.")
+        )
+
+    def _settle(self, held: Held, conclusion: Conclusion, identity: Identity | None) -> None:
+        self._ways.settle([held], conclusion, Facts(identity))
+
+
+def _attachment_fault(request: PartRequest, files: FetchedAttachments | None) -> Error | None:
+    """The part's failure when one of its attachments is missing or not what the job says."""
+    for reference in request.attachments:
+        fault = files.faults.get(reference.name) if files is not None else None
+        if fault is not None:
+            return error_of(fault.code, fault.message)
+    return None

@@ -1,0 +1,238 @@
+"""A job in hand: its parts on their way through the lanes, and each delivery of it that is held here."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, Protocol
+
+import msgspec
+
+from config.job import PartRequest
+from config.result import Error, Result, encode_result, failed
+from handlers.registry import HandlerSpec
+from shards.directory import Placement
+from shards.inbox import Outcome, PartIdentity
+from worker.attachments import FetchedAttachments
+from worker.clock import Clock
+from worker.conclusion import (
+    Answer,
+    Bury,
+    Conclusion,
+    Deferral,
+    Discard,
+    Reason,
+    soonest,
+    status_of,
+)
+from worker.envelope import Envelope
+from worker.held import Held
+
+PARTS_IN_LANES_MAXIMUM: Final = 64
+
+
+@dataclass(eq=False, slots=True)
+class Part:
+    """One job's work for one customer, and the time it took.
+
+    `refusal` ends the part without its handler: it is recorded as its failure unless an outcome is there.
+    A part without a placement can only be refused, and nothing is recorded. `postponed` lets the part wait
+    for another delivery while the others go on.
+    """
+
+    owner: "JobInHand" = field(repr=False)
+    request: PartRequest = field(repr=False)
+    identity: PartIdentity
+    placement: Placement | None
+    refusal: Error | None = None
+    postponed: Deferral | None = None
+    queued_at: float = 0.0
+    lane_wait_seconds: float = 0.0
+    database_seconds: float = 0.0
+    progress: tuple[int, int | None] | None = None
+
+    def note_progress(self, done: int, total: int | None) -> None:
+        """What the handler last told of its progress."""
+        self.progress = (done, total)
+
+
+class Offer(Protocol):
+    """Puts a part into its shard's lane; None when it was taken, else why it was not."""
+
+    def __call__(self, part: Part, /) -> Deferral | None:
+        """Offer the part to its lane."""
+        ...
+
+
+class JobInHand:
+    """Feeds its parts to the lanes, at most 64 at a time, gathers their ends, and concludes once.
+
+    Thread-safe: worker threads report parts, the preparer joins copies, the daemon abandons it at a stop.
+    `on_concluded` is called exactly once, from the thread that brought the last part, without any lock held.
+    """
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        held: Held,
+        clock: Clock,
+        on_concluded: Callable[["JobInHand", Conclusion], None],
+    ) -> None:
+        self.job = envelope.job
+        self.job_type = envelope.job_type
+        self.run = envelope.run
+        self.held = [held]
+        self.handler: HandlerSpec | None = None
+        self.files: FetchedAttachments | None = None
+        self.parts: tuple[Part, ...] = ()
+        self.suspect = False
+        self._clock = clock
+        self._on_concluded = on_concluded
+        self._lock = threading.Lock()
+        self._pending: deque[Part] = deque()
+        self._active = 0
+        self._outcomes: dict[int, Outcome] = {}
+        self._deferrals: list[Deferral] = []
+        self._verdict: Conclusion | None = None
+        self._attempt = 0
+        self._concluded = False
+
+    @property
+    def lease_lost(self) -> threading.Event:
+        """Set when the lease of the delivery that the job came with was lost."""
+        return self.held[0].lost
+
+    def join(self, held: Held) -> bool:
+        """Take another delivery of the same job along; False when the job is concluded already."""
+        with self._lock:
+            if self._concluded:
+                return False
+            held.copied = True
+            self.held.append(held)
+            return True
+
+    def start(self, offer: Offer) -> None:
+        """Begin: the parts go to their lanes."""
+        self._offer = offer
+        with self._lock:
+            self._pending.extend(self.parts)
+        self._feed()
+
+    def conclude(self, verdict: Conclusion) -> None:
+        """End the job before any part of it started."""
+        self._verdict = verdict
+        self._conclude_if_done()
+
+    def part_ended(self, part: Part, outcome: Outcome, attempt: int = 0) -> None:
+        """The part has its outcome; `attempt` is how often it was tried in vain before."""
+        with self._lock:
+            self._active -= 1
+            self._outcomes[part.request.part_no] = outcome
+            self._attempt = max(self._attempt, attempt)
+        self._feed()
+
+    def part_deferred(self, deferral: Deferral) -> None:
+        """The part has no outcome this time; the job is returned when its other parts are done."""
+        with self._lock:
+            self._active -= 1
+            self._deferrals.append(deferral)
+        self._feed()
+
+    def part_conflicted(self, message: str) -> None:
+        """Another content came before under this job and customer: no further part starts, no answer."""
+        self._end_early(Bury(Reason("content_conflict", message)))
+
+    def part_superseded(self) -> None:
+        """A later run of the job is in the inbox: this delivery is discarded."""
+        self._end_early(Discard("superseded"))
+
+    def abandon(self, deferral: Deferral) -> None:
+        """Start no further part; those that run may end."""
+        with self._lock:
+            if self._pending:
+                self._pending.clear()
+                self._deferrals.append(deferral)
+        self._feed()
+
+    def _end_early(self, verdict: Conclusion) -> None:
+        with self._lock:
+            self._active -= 1
+            self._pending.clear()
+            # A conflict says that the message is not this job's at all: it outweighs a later run.
+            if self._verdict is None or isinstance(verdict, Bury):
+                self._verdict = verdict
+        self._feed()
+
+    def _feed(self) -> None:
+        while (part := self._next_part()) is not None:
+            if part.placement is None:
+                self._note_unrecorded(part)
+                continue
+            deferral = part.postponed or self._offer(part)
+            if deferral is not None:
+                with self._lock:
+                    self._active -= 1
+                    self._deferrals.append(deferral)
+        self._conclude_if_done()
+
+    def _next_part(self) -> Part | None:
+        with self._lock:
+            if not self._pending or self._active >= PARTS_IN_LANES_MAXIMUM:
+                return None
+            self._active += 1
+            return self._pending.popleft()
+
+    def _note_unrecorded(self, part: Part) -> None:
+        error = part.refusal or Error(code="unknown_customer", message="The customer is in no directory.")
+        body = failed(part.request.customer_id, error)
+        with self._lock:
+            self._active -= 1
+            self._outcomes[part.request.part_no] = Outcome("failed", self.run, body, dead_letter=False)
+
+    def _conclude_if_done(self) -> None:
+        with self._lock:
+            if self._concluded or self._active or self._pending:
+                return
+            self._concluded = True
+        if self.files is not None:
+            self.files.close()
+        self._on_concluded(self, self._conclusion())
+
+    def _conclusion(self) -> Conclusion:
+        if self._verdict is not None:
+            return self._verdict
+        if self._deferrals:
+            return soonest(self._deferrals)
+        return self._answer()
+
+    def _answer(self) -> Answer:
+        outcomes = [self._outcomes[part_no] for part_no in range(len(self.parts))]
+        succeeded = sum(outcome.state == "succeeded" for outcome in outcomes)
+        status = status_of(succeeded, len(outcomes))
+        result = Result(
+            job_id=self.job.job_id,
+            run=self.run,
+            type=self.job_type,
+            partner_id=self.job.partner_id,
+            correlation_id=self.job.correlation_id,
+            dry_run=self.job.dry_run,
+            status=status,
+            customers=(),
+            received_at=self.held[0].received_at,
+            finished_at=self._clock.now(),
+        )
+        body = encode_result(result, tuple(outcome.body for outcome in outcomes))
+        return Answer(status, body, self._due_dead_letter(outcomes))
+
+    def _due_dead_letter(self, outcomes: list[Outcome]) -> Reason | None:
+        for outcome in outcomes:
+            if outcome.dead_letter:
+                error = msgspec.json.decode(outcome.body)["error"]
+                return Reason(error["code"], error["message"], self._attempt)
+        return None
+
+
+def shutdown_deferral() -> Deferral:
+    """The worker stops: what did not start is given back at once."""
+    return Deferral(timedelta(), "shutdown")

@@ -1,0 +1,91 @@
+"""Receives from one request queue: never more than there is room for, leased from the first moment."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from worker.backoff import half_jitter
+from worker.clock import Clock
+from worker.held import Held, Room
+from worker.leases import Leases
+from worker.transports.base import Delivery, Transport, TransportError
+
+BATCH_SIZE: Final = 10
+ROOM_LINGER_SECONDS: Final = 0.05
+FAILED_BASE: Final = timedelta(seconds=1)
+FAILED_MAXIMUM: Final = timedelta(minutes=1)
+
+log = structlog.get_logger()
+
+
+class Receiver:
+    """Polls one queue from a thread of its own (`run`) and hands over what came."""
+
+    def __init__(
+        self,
+        source: Transport,
+        lease: timedelta,
+        room: Room,
+        leases: Leases,
+        hand_over: Callable[[Held], None],
+        clock: Clock,
+        stop: threading.Event,
+    ) -> None:
+        self._source = source
+        self._lease = lease
+        # A lease counts from before the poll, so the poll must be short beside it.
+        self._wait = min(source.wait_maximum, lease / 3)
+        self._room = room
+        self._leases = leases
+        self._hand_over = hand_over
+        self._clock = clock
+        self._stop = stop
+
+    def run(self) -> None:
+        """Receive until stopped; a queue that is away is asked again after a growing back-off."""
+        failures = 0
+        while not self._stop.is_set() and (places := self._room.reserve(BATCH_SIZE, ROOM_LINGER_SECONDS)):
+            try:
+                self._receive(places)
+            except TransportError as error:
+                self._room.fill(places, 0)
+                failures += 1
+                self._back_off(failures, error)
+            else:
+                failures = 0
+
+    def _receive(self, places: int) -> None:
+        before = self._clock.monotonic()
+        deliveries = self._source.receive(places, self._wait, self._lease)
+        if self._stop.is_set():
+            self._give_back(deliveries)
+            deliveries = []
+        received_at = self._clock.now()
+        expires_at = before + self._lease.total_seconds()
+        started_at = self._clock.monotonic()
+        held = [Held(one, self._source, received_at, started_at, expires_at) for one in deliveries]
+        self._leases.keep(held)
+        self._room.fill(places, len(held))
+        for one in held:
+            self._hand_over(one)
+
+    def _give_back(self, deliveries: list[Delivery]) -> None:
+        """What a late poll still brings after the stop goes back at once."""
+        if deliveries:
+            self._source.release([(delivery, timedelta()) for delivery in deliveries])
+            log.info("receive.given_back", queue=self._source.name, count=len(deliveries))
+
+    def _back_off(self, failures: int, error: TransportError) -> None:
+        delay = half_jitter(failures, FAILED_BASE, FAILED_MAXIMUM, self._clock.random())
+        if not self._stop.is_set():
+            log.error(
+                "receive.failed",
+                queue=self._source.name,
+                error=str(error),
+                tries=failures,
+                delay_ms=round(delay.total_seconds() * 1000),
+            )
+        self._stop.wait(delay.total_seconds())
