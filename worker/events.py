@@ -21,7 +21,7 @@ def _fields(names: str) -> frozenset[str]:
 
 
 MESSAGE: Final = _fields("queue message_id receive_count")
-JOB: Final = MESSAGE | _fields("run partner type customers customer_count shards outcome error_code attempt")
+JOB: Final = MESSAGE | _fields("run partner type customers shards outcome error_code attempt copy")
 TIMES: Final = _fields("queue_wait_ms prepare_ms lane_wait_ms database_ms total_ms")
 
 EVENTS: Final[dict[str, Event]] = {
@@ -40,29 +40,29 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "worker.started": Event(
         "The process receives from now on; `configuration` is what is in force, without secrets.",
-        _fields(
-            "version pid instance queues concurrency handlers shards "
-            "configuration_file overrides configuration"
-        ),
+        _fields("version pid instance queues concurrency shard_count file overrides configuration"),
     ),
     "worker.stopping": Event(
-        "The process receives no more and finishes what runs.", _fields("reason in_hand running drain_ms")
+        "The process receives no more and finishes what runs.", _fields("reason in_hand drain_ms")
     ),
-    "worker.stopped": Event("The process leaves.", _fields("reason settled released abandoned uptime_ms")),
+    "worker.stopped": Event("The process leaves.", _fields("reason settled abandoned")),
     "worker.stats": Event(
-        "What happened since the last such line, once a minute.",
-        _fields(
-            "interval_ms received settled released dead_lettered succeeded failed rejected partial in_hand "
-            "running waiting lanes requests rss_bytes cpu_ms"
-        ),
+        "How the process stands, at the configured interval.", _fields("in_hand settled waiting away")
     ),
     "receive.failed": Event(
         "The request queue could not be asked; it is asked again after `delay_ms`.",
         _fields("queue error error_code tries delay_ms"),
     ),
+    "receive.given_back": Event(
+        "Messages that came after the stop went back to the queue at once.", _fields("queue count")
+    ),
+    "intake.failed": Event(
+        "A message could not be taken in for an unexpected reason; it is released and comes again.",
+        _fields("queue message_id"),
+    ),
     "settle.failed": Event(
         "A result, a dead letter or an ack was not accepted; it is tried again or the message comes again.",
-        _fields("queue step error error_code message_id count tries delay_ms"),
+        _fields("queue error error_code count"),
     ),
     "lease.lost": Event(
         "The hold on a message ran out: another worker may have it now.",
@@ -74,9 +74,9 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "shard.away": Event(
         "A shard cannot be asked: its parts wait and the others go on.",
-        _fields("shard waiting error_code tries delay_ms"),
+        _fields("shard waiting error_code"),
     ),
-    "shard.back": Event("A shard answers again: its parts go on.", _fields("shard tries away_ms")),
+    "shard.back": Event("A shard answers again: its parts go on.", _fields("shard tries")),
     "inbox.fault": Event(
         "The inbox table of a shard does not work: its parts wait until it is repaired.",
         _fields("shard error_code"),

@@ -99,7 +99,7 @@ concurency = 4
 url = "sqlite:////data/eu1.db"
 limit = "many"
 [directory.customers]
-"!1" = "x"
+"!" = "x"
 """
     told = [problem.removesuffix(" (config.toml)") for problem in problems(tmp_path, text)]
 
@@ -107,7 +107,7 @@ limit = "many"
         'worker.concurency: unknown key; did you mean "concurrency"?',
         'shards.eu1.limit: expected a whole number from 1 to 64, found "many"',
         'queues.response: expected a queue of its own, found "sqs://jobs", which is named twice',
-        """directory.customers."!1": expected a shard's name, found "x": unknown shard; expected one of eu1""",
+        """directory.customers."!": expected a shard's name, found "x": unknown shard; expected one of eu1""",
     ]
 
 

@@ -1,0 +1,378 @@
+"""The log's lines: their form, what never stands in them, and that writing one never fails its caller."""
+
+import io
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import Enum, IntEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.settings import Logging
+from worker.log_lines import LINE_BYTES_MAXIMUM, clean, is_secret, to_json
+from worker.logs import configure_logging, handler_logger
+
+ROOT = Path(__file__).parents[2]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        """A terminal, it says."""
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_trace() -> Iterator[None]:
+    """Logging is one for the process: what a test sets up is taken back."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    target = io.StringIO()
+    configure_logging(Logging(), target)
+    return target
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+class TestJson:
+    def test_a_line_begins_with_time_level_and_event(self, stream: io.StringIO) -> None:
+        """The three fields that every line has stand first, the others in the order given."""
+        structlog.get_logger().info("job.done", job="j1", total_ms=1.5)
+        (line,) = lines(stream)
+
+        assert list(line) == ["ts", "level", "event", "job", "total_ms"]
+        assert (line["level"], line["event"]) == ("info", "job.done")
+
+    def test_the_time_is_utc_with_milliseconds(self, stream: io.StringIO) -> None:
+        """RFC 3339 as log collectors read it."""
+        before = datetime.now(UTC) - timedelta(milliseconds=1)
+        structlog.get_logger().info("job.done")
+        moment = lines(stream)[0]["ts"]
+
+        assert moment.endswith("Z")
+        assert len(moment) == len("2026-11-21T10:00:00.123Z")
+        assert before <= datetime.fromisoformat(moment) <= datetime.now(UTC)
+
+    def test_lines_below_the_level_are_not_written(self) -> None:
+        """`level` is the least that is written."""
+        stream = io.StringIO()
+        configure_logging(Logging(level="warning"), stream)
+        structlog.get_logger().info("job.done")
+        structlog.get_logger().warning("job.released")
+
+        assert [line["event"] for line in lines(stream)] == ["job.released"]
+
+    def test_a_second_configuration_replaces_the_first(self, stream: io.StringIO) -> None:
+        """No line is written twice, a library's neither."""
+        again = io.StringIO()
+        configure_logging(Logging(), again)
+        logging.getLogger("library").warning("once")
+
+        assert stream.getvalue() == ""
+        assert len(lines(again)) == 1
+
+    def test_an_exception_is_flat_and_without_its_message(self, stream: io.StringIO) -> None:
+        """Type, files and functions, of the cause too; the message may hold a value and is left out."""
+        try:
+            try:
+                raise KeyError("card 4711")
+            except KeyError as cause:
+                raise ValueError("card 4712") from cause
+        except ValueError:
+            structlog.get_logger().exception("part.failed")
+        (line,) = lines(stream)
+
+        assert line["error_type"] == "ValueError"
+        assert "test_an_exception_is_flat" in line["stack"]
+        assert "caused by KeyError" in line["stack"]
+        assert "471" not in stream.getvalue()
+
+    def test_a_library_s_warnings_come_through_and_its_chatter_does_not(self, stream: io.StringIO) -> None:
+        """boto3, urllib3 and SQLAlchemy are heard from `warning` up."""
+        logging.getLogger("urllib3.pool").info("new connection")
+        logging.getLogger("urllib3.pool").warning("retry %d of %s", 2, "https://u:hunter2@host")
+        (line,) = lines(stream)
+
+        assert (line["event"], line["library"]) == ("library.log", "urllib3.pool")
+        assert line["msg"] == "retry 2 of https://u:***@host"
+
+    def test_a_library_s_broken_line_is_written_as_it_is(self, stream: io.StringIO) -> None:
+        """A wrong format string of others is no reason to fail."""
+        record = logging.LogRecord("library", logging.ERROR, __file__, 1, "%d of %d", (1,), None)
+        # Not through the logger: pytest's own handler would raise.
+        logging.getLogger().handlers[-1].handle(record)
+
+        assert lines(stream)[0]["msg"] == "%d of %d"
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "name",
+        ["receipt", "receipt_handle", "ReceiptHandle", "body", "message_body", "payload", "db_password",
+         "client-secret", "tokens", "apiKey", "aws_secret_access_key", "credentials", "Authorization", "dsn"],
+    )  # fmt: skip
+    def test_fields_named_like_secrets_are_left_out(self, stream: io.StringIO, name: str) -> None:
+        """At the top and at any depth, in each writing of the name."""
+        structlog.get_logger().info("handler.log", **{name: "hunter2", "data": {"rows": [{name: "hunter2"}]}})
+
+        assert is_secret(name)
+        assert "hunter2" not in stream.getvalue()
+        assert lines(stream)[0]["data"] == {"rows": [{}]}
+
+    @pytest.mark.parametrize(
+        "name", ["body_bytes", "receive_count", "token_count", "payload_size", "key", "job"]
+    )
+    def test_fields_about_them_stay(self, name: str) -> None:
+        """Sizes and counts are no secrets."""
+        assert not is_secret(name)
+
+    def test_passwords_in_urls_are_hidden_at_any_depth(self, stream: io.StringIO) -> None:
+        """Whatever field the URL stands in."""
+        structlog.get_logger().info(
+            "x.y", error="at postgresql://u:hunter2@h", data=[{"a": ("mysql://u:hunter2@h",)}]
+        )
+
+        assert "hunter2" not in stream.getvalue()
+
+    def test_an_unknown_object_is_named_by_its_type(self, stream: io.StringIO) -> None:
+        """Its text could hold anything, and making it could fail."""
+
+        class Card:
+            def __repr__(self) -> str:
+                return "hunter2"
+
+        structlog.get_logger().info("x.y", card=Card(), error=ValueError("hunter2"))
+
+        assert "hunter2" not in stream.getvalue()
+        assert lines(stream)[0]["error"] == "<ValueError>"
+
+
+class TestSize:
+    def test_a_long_line_is_cut_to_16_kib_and_says_so(self, stream: io.StringIO) -> None:
+        """Long texts are cut first; what tells which job it was stays."""
+        structlog.get_logger().info(
+            "job.done", job="j1", error="é" * 30_000, shards=["eu-west-1-production"] * 9000, total_ms=1
+        )
+        (line,) = lines(stream)
+
+        assert len(stream.getvalue()) <= LINE_BYTES_MAXIMUM + 1
+        assert line["truncated"] is True
+        assert (line["job"], line["total_ms"]) == ("j1", 1)
+        assert line["error"] == "é" * 200 + "…"
+        assert line["shards"] == ["eu-west-1-production"] * 20
+
+    def test_fields_that_cannot_be_cut_are_left_out(self, stream: io.StringIO) -> None:
+        """A table of a handler has no sensible half."""
+        data = {f"column {number}": "x" * 100 for number in range(500)}
+        handler_logger(job="j1").info("wide", **data)
+        (line,) = lines(stream)
+
+        assert "data" not in line
+        assert line["msg"] == "wide"
+
+    @given(
+        st.dictionaries(
+            st.text(max_size=20),
+            st.recursive(
+                st.none()
+                | st.booleans()
+                | st.integers()
+                | st.floats()
+                | st.text(max_size=3000)
+                | st.binary(),
+                lambda inner: st.lists(inner, max_size=30) | st.dictionaries(st.text(max_size=5), inner),
+                max_leaves=30,
+            ),
+            max_size=8,
+        )
+    )
+    def test_any_fields_make_one_line_of_json_within_the_limit(self, fields: dict[str, Any]) -> None:
+        """Whatever is logged, a collector reads one object per line."""
+        line = to_json({"ts": "t", "level": "info", "event": "x.y", **clean(fields)})
+
+        assert len(line.encode("ascii")) <= LINE_BYTES_MAXIMUM
+        assert line.isascii()
+        assert "\n" not in line
+        assert isinstance(json.loads(line), dict)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Number(IntEnum):
+    ONE = 1
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (timedelta(milliseconds=1500), 1.5),
+        (datetime(2026, 11, 21, tzinfo=UTC), "2026-11-21T00:00:00+00:00"),
+        (Decimal("1.10"), "1.10"),
+        (Path("/x"), "/x"),
+        (Colour.RED, "red"),
+        (Number.ONE, 1),
+        (float("nan"), "nan"),
+        ((1, 2), [1, 2]),
+        ([[[[[[["deep"]]]]]]], [[[[[["…"]]]]]]),
+        (b"bytes", "<bytes>"),
+        (None, None),
+        (True, True),
+    ],
+)
+def test_values_are_written_as_json_can_carry_them(value: Any, written: Any) -> None:
+    """Each kind of value has one form."""
+    assert clean(value) == written
+
+
+class TestHandlerLogger:
+    def test_its_fields_stand_under_data(self, stream: io.StringIO) -> None:
+        """A handler's field can be named like one of ours without taking its place."""
+        handler_logger(job="j1", customer="c1").warning("Odd rows.", event="x", level=7, job="other")
+
+        line = lines(stream)[0]
+        assert line.pop("ts")
+        assert line == {
+            "level": "warning",
+            "event": "handler.log",
+            "job": "j1",
+            "customer": "c1",
+            "msg": "Odd rows.",
+            "data": {"event": "x", "level": 7, "job": "other"},
+        }
+
+    def test_bound_fields_stand_on_each_line(self, stream: io.StringIO) -> None:
+        """`bind` gives another logger and leaves the first as it was."""
+        log = handler_logger(job="j1")
+        log.bind(table="orders").error("Full.", rows=3)
+        log.info("Done.")
+
+        assert [line.get("data") for line in lines(stream)] == [{"table": "orders", "rows": 3}, None]
+
+    def test_job_and_customer_stand_on_lines_of_other_threads(self, stream: io.StringIO) -> None:
+        """A handler may work in threads of its own."""
+        log = handler_logger(job="j1", customer="c1")
+        thread = threading.Thread(target=log.info, args=("From afar.",))
+        thread.start()
+        thread.join()
+
+        assert lines(stream)[0]["customer"] == "c1"
+
+    def test_an_exception_is_written_flat(self, stream: io.StringIO) -> None:
+        """`exc_info` works as in the standard library."""
+        try:
+            int("x")
+        except ValueError:
+            handler_logger(job="j1").error("No number.", exc_info=True)
+
+        assert lines(stream)[0]["error_type"] == "ValueError"
+        assert "data" not in lines(stream)[0]
+
+
+class TestForPeople:
+    def test_a_terminal_gets_the_form_for_people(self) -> None:
+        """Clock time, level, event, then the fields; no JSON."""
+        terminal = Terminal()
+        configure_logging(Logging(), terminal)
+        structlog.get_logger().info("job.done", job="j1")
+
+        assert "job.done" in terminal.getvalue()
+        assert not terminal.getvalue().startswith("{")
+
+    def test_the_settings_win_over_the_terminal(self) -> None:
+        """`json` on a terminal is JSON, `text` in a pipe is text."""
+        terminal, pipe = Terminal(), io.StringIO()
+        configure_logging(Logging(format="json"), terminal)
+        structlog.get_logger().info("job.done", job="j1")
+        configure_logging(Logging(format="text"), pipe)
+        structlog.get_logger().info("job.done", job="j1")
+
+        assert json.loads(terminal.getvalue())["job"] == "j1"
+        assert pipe.getvalue().rstrip().endswith("job=j1")
+
+    def test_a_value_cannot_steer_the_terminal(self) -> None:
+        """Escape sequences and line breaks of a message are shown, not obeyed."""
+        pipe = io.StringIO()
+        configure_logging(Logging(format="text"), pipe)
+        handler_logger(job="j1").info("\x1b[2Jgone\nfake line")
+
+        assert "\x1b" not in pipe.getvalue()
+        assert pipe.getvalue().count("\n") == 1
+
+
+class Broken(io.StringIO):
+    def write(self, _text: str) -> int:
+        """The disk is full."""
+        raise OSError(28, "No space left on device")
+
+
+class TestNeverFails:
+    def test_a_full_disk_is_no_error_of_the_caller(self) -> None:
+        """The line is lost, the work goes on."""
+        configure_logging(Logging(), Broken())
+        structlog.get_logger().info("job.done")
+
+    def test_a_closed_stream_is_no_error_of_the_caller(self, stream: io.StringIO) -> None:
+        """Nor is a line after the end."""
+        stream.close()
+        structlog.get_logger().info("job.done")
+
+    def test_a_field_that_cannot_be_written_leaves_a_line_that_says_so(self, stream: io.StringIO) -> None:
+        """What went wrong is told in place of the line."""
+
+        class Trap(dict[str, Any]):
+            def items(self) -> Any:
+                raise RuntimeError("hunter2")
+
+        structlog.get_logger().info("job.done", data=Trap())
+        (line,) = lines(stream)
+
+        assert (line["event"], line["of"], line["error_type"]) == ("log.failed", "job.done", "RuntimeError")
+        assert "hunter2" not in stream.getvalue()
+
+    def test_a_reader_that_goes_away_does_not_change_the_exit_status(self) -> None:
+        """`shardworker consume | head -1` ends as if nobody had read."""
+        code = (
+            "import sys, structlog\n"
+            "from config.settings import Logging\n"
+            "from worker.logs import configure_logging\n"
+            "configure_logging(Logging(), sys.stdout)\n"
+            "sys.stdin.readline()\n"
+            "for _ in range(3): structlog.get_logger().info('job.done')\n"
+            "sys.exit(7)\n"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            assert process.stdout is not None
+            process.stdout.close()
+            process.stdout = None
+            _, errors = process.communicate("go\n", timeout=60)
+
+        assert (process.returncode, errors) == (7, "")
