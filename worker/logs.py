@@ -140,10 +140,11 @@ class _LineWriter:
             os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
-class _LibraryHandler(logging.Handler):
+class LibraryHandler(logging.Handler):
     """The standard library's logging, routed into ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write the record as a `library.log`."""
         try:
             message = record.getMessage()
         except (TypeError, ValueError):
@@ -155,7 +156,7 @@ class _LibraryHandler(logging.Handler):
 
 def _route_libraries() -> None:
     root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if isinstance(handler, _LibraryHandler)]:
+    for handler in [handler for handler in root.handlers if isinstance(handler, LibraryHandler)]:
         root.removeHandler(handler)
-    root.addHandler(_LibraryHandler(logging.WARNING))
+    root.addHandler(LibraryHandler(logging.WARNING))
     root.setLevel(logging.WARNING)
