@@ -10,7 +10,7 @@ CODES: Final[dict[str, str]] = {
     "duplicate_customer": "The job names the same customer twice.",
     "unknown_attachment": "A customer of the job names an attachment that the job does not list.",
     "duplicate_attachment": "Two attachments of the job have the same name.",
-    "attachment_not_allowed": "An attachment's bucket is not on the allow-list or its key is not the partner's.",
+    "attachment_not_allowed": "An attachment's bucket is not allowed, or its key is not the partner's.",
     "unknown_type": "No handler is configured for the job's type.",
     "unknown_customer": "A customer of the job is in no shard's directory.",
     "not_granted": "The partner may not use this job type or reach one of these customers.",

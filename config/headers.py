@@ -1,54 +1,79 @@
 """The headers of a message: String attributes, Symfony's folded ones, and ours in one attribute of JSON."""
 
+import json
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from config.job import Run
+from config.text import clip
 
 OWN_ATTRIBUTE: Final = "Shardworker"
 SYMFONY_ATTRIBUTE: Final = "X-Symfony-Messenger"
 TYPE_HEADER: Final = "type"
+REASON_CHARACTERS_MAXIMUM: Final = 1000
+UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeError)
+
+Count = Annotated[int, Meta(ge=0)]
 
 
 class OwnHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What this worker writes on a message that it sends again or to the failure queue."""
+    """What this worker writes on a message that it sends again or to the failure queue.
 
-    run: int | None = None
-    resends: int = 0
+    Times are aware. `folded` keeps the producer's attributes for which SQS's ten have no room beside ours.
+    """
+
+    run: Run | None = None
+    resends: Count = 0
     first_sent_at: datetime | None = None
     origin: str | None = None
     reason: str | None = None
     code: str | None = None
-    attempt: int | None = None
+    attempt: Count | None = None
     instance: str | None = None
     failed_at: datetime | None = None
+    folded: dict[str, str] = {}
 
 
 def read_headers(attributes: Mapping[str, str]) -> dict[str, str]:
-    """The headers in a message's String attributes; Symfony's folded headers first, plain ones win."""
-    folded = _folded(attributes.get(SYMFONY_ATTRIBUTE, ""))
-    return {**folded, **{name: value for name, value in attributes.items() if name != SYMFONY_ATTRIBUTE}}
+    """The headers in a message's String attributes: folded ones of Symfony and ours, plain ones, which win."""
+    symfony = _folded_by_symfony(attributes.get(SYMFONY_ATTRIBUTE, ""))
+    plain = {name: value for name, value in attributes.items() if name != SYMFONY_ATTRIBUTE}
+    return {**symfony, **read_own_header(attributes).folded, **plain}
 
 
 def read_own_header(attributes: Mapping[str, str]) -> OwnHeader:
-    """Our own header; an empty one where it is absent or unreadable, since others can write attributes too."""
+    """Our own header; an empty one where it is absent or unreadable, since others can write attributes too.
+
+    A time without a time zone is taken as UTC.
+    """
     try:
-        return msgspec.json.decode(attributes.get(OWN_ATTRIBUTE, "{}"), type=OwnHeader)
-    except (msgspec.DecodeError, RecursionError):
+        header = msgspec.json.decode(attributes.get(OWN_ATTRIBUTE, "{}"), type=OwnHeader)
+    except UNREADABLE:
         return OwnHeader()
+    return msgspec.structs.replace(
+        header, first_sent_at=_aware(header.first_sent_at), failed_at=_aware(header.failed_at)
+    )
 
 
 def write_own_header(header: OwnHeader) -> str:
-    """Our own header as the text of its attribute."""
-    return msgspec.json.encode(header).decode()
+    """Our own header as the text of its attribute: ASCII, so that no queue refuses one of its characters."""
+    reason = None if header.reason is None else clip(header.reason, REASON_CHARACTERS_MAXIMUM)
+    fields = msgspec.to_builtins(msgspec.structs.replace(header, reason=reason))
+    return json.dumps(fields, separators=(",", ":"))
 
 
-def _folded(text: str) -> dict[str, str]:
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _folded_by_symfony(text: str) -> dict[str, str]:
     try:
         value: Any = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return {}
     if not isinstance(value, dict):
         return {}

@@ -35,8 +35,8 @@ class AttachmentReference(Struct, frozen=True, kw_only=True, omit_defaults=True)
     key: Annotated[str, Meta(min_length=1, max_length=1024)]
     size: Annotated[int, Meta(ge=0, le=9_223_372_036_854_775_807)]
     sha256: Annotated[str, Meta(pattern=text.SHA256)]
-    version_id: str | None = None
-    content_type: str | None = None
+    version_id: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
+    content_type: Annotated[str, Meta(max_length=255)] | None = None
 
 
 class CustomerEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,7 +99,7 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return tuple(entry if isinstance(entry, str) else entry.customer_id for entry in self.customers)
 
     def part_requests(self) -> tuple[PartRequest, ...]:
-        """What is asked for each customer, in the job's order; the shared payload where it has none of its own."""
+        """What is asked for each customer, in the job's order: its own payload, or else the shared one."""
         by_name = {attachment.name: attachment for attachment in self.attachments}
         return tuple(
             self._part_request(part_no, entry, by_name) for part_no, entry in enumerate(self.customers)
@@ -120,6 +120,9 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 WIRE_FIELDS: Final = frozenset(Job.__struct_fields__) - {"unknown_fields"}
+CONTAINERS: Final = frozenset({dict, list})
+DEPTH_MAXIMUM: Final = 100
+FAULT_CHARACTERS_MAXIMUM: Final = 500
 
 
 def read_object(body: str) -> dict[str, Any]:
@@ -127,7 +130,7 @@ def read_object(body: str) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise BadMessage("bad_message", f"The body is not JSON: {error}.") from error
+        raise BadMessage("bad_message", f"The body is not JSON: {_told(error)}.") from error
     if not isinstance(value, dict):
         raise BadMessage("bad_message", f"The body is JSON but no object: found {type(value).__name__}.")
     return value
@@ -135,11 +138,13 @@ def read_object(body: str) -> dict[str, Any]:
 
 def to_job(fields: dict[str, Any]) -> Job:
     """The job in a decoded JSON object; raises `BadMessage` where a rule of the contract is broken."""
+    if _is_deeper(fields, DEPTH_MAXIMUM):
+        raise BadMessage("bad_message", f"The job is nested more than {DEPTH_MAXIMUM} levels deep.")
     known = {name: value for name, value in fields.items() if name in WIRE_FIELDS}
     try:
         job = msgspec.convert(known, Job)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise BadMessage("bad_message", f"A field does not have its form: {error}.") from error
+    except msgspec.ValidationError as error:
+        raise BadMessage("bad_message", f"A field does not have its form: {_told(error)}.") from error
     _check_customers(job)
     _check_attachments(job)
     unknown = {name: value for name, value in fields.items() if name not in WIRE_FIELDS}
@@ -158,10 +163,36 @@ def encode_job(job: Job) -> str:
     return json.dumps({**unknown, **fields}, separators=(",", ":"))
 
 
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects lie in each other more than `levels` deep.
+
+    Without a limit of our own, a payload that could be decoded could still be too deep for the digest or
+    for a handler: Python's recursion limit counts what is on the stack at that moment.
+    """
+    level = [value]
+    for _ in range(levels):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in CONTAINERS
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _told(error: Exception) -> str:
+    # It can quote a `kind` of any length; it never quotes a payload.
+    return text.clip(str(error), FAULT_CHARACTERS_MAXIMUM)
+
+
 def _check_customers(job: Job) -> None:
     repeated = [customer for customer, times in Counter(job.customer_ids).items() if times > 1]
     if repeated:
-        raise BadMessage("duplicate_customer", f"The customer {repeated[0]!r} stands in the job more than once.")
+        raise BadMessage(
+            "duplicate_customer", f"The customer {repeated[0]!r} stands in the job more than once."
+        )
 
 
 def _check_attachments(job: Job) -> None:
@@ -174,5 +205,5 @@ def _check_attachments(job: Job) -> None:
         if not set(entry.attachments) <= set(names) or len(set(entry.attachments)) < len(entry.attachments):
             raise BadMessage(
                 "unknown_attachment",
-                f"The customer {entry.customer_id!r} names an attachment twice or one that the job does not list.",
+                f"The customer {entry.customer_id!r} names an attachment twice, or one that is not listed.",
             )

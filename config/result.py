@@ -1,18 +1,33 @@
 """The result as it stands on the response queue: its model and its encoding."""
 
 import json
+from collections.abc import Iterable
+from itertools import islice
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from config.job import CorrelationId, CustomerId, JobId, JobType, PartnerId, Run, Timestamp
+from config.job import BadMessage, CorrelationId, CustomerId, JobId, JobType, PartnerId, Run, Timestamp
+from config.text import clip
 
+CODE_CHARACTERS_MAXIMUM: Final = 64
+MESSAGE_CHARACTERS_MAXIMUM: Final = 1000
+NAME_CHARACTERS_MAXIMUM: Final = 255
 DETAILS_MAXIMUM: Final = 100
 WAITING_MAXIMUM: Final = 100
 RESULT_BYTES_MAXIMUM: Final = 64 * 1024
 
 Status = Literal["running", "succeeded", "partial", "failed", "rejected"]
+STATUSES_OF_CUSTOMERS: Final[dict[str, set[str]]] = {
+    "succeeded": {"succeeded"},
+    "partial": {"succeeded", "failed"},
+    "failed": {"failed"},
+    "rejected": set(),
+}
+
+Name = Annotated[str, Meta(max_length=NAME_CHARACTERS_MAXIMUM)]
+Count = Annotated[int, Meta(ge=0)]
 
 
 class BadResult(Exception):
@@ -22,16 +37,16 @@ class BadResult(Exception):
 class ErrorDetail(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where in the input an error lies: never the value itself."""
 
-    row: int | None = None
-    column: str | None = None
-    rule: str | None = None
+    row: Annotated[int, Meta(ge=0)] | None = None
+    column: Name | None = None
+    rule: Name | None = None
 
 
 class Error(Struct, frozen=True, kw_only=True):
     """Why a job or a part failed. `message` names the column and the rule, never a value."""
 
-    code: Annotated[str, Meta(min_length=1, max_length=64)]
-    message: Annotated[str, Meta(max_length=1000)]
+    code: Annotated[str, Meta(min_length=1, max_length=CODE_CHARACTERS_MAXIMUM)]
+    message: Annotated[str, Meta(max_length=MESSAGE_CHARACTERS_MAXIMUM)]
     retryable: bool = False
     details: Annotated[tuple[ErrorDetail, ...], Meta(max_length=DETAILS_MAXIMUM)] = ()
 
@@ -48,8 +63,8 @@ class CustomerResult(Struct, frozen=True, kw_only=True):
 class Progress(Struct, frozen=True, kw_only=True):
     """How many of a running job's parts are done."""
 
-    done: int
-    total: int
+    done: Count
+    total: Count
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -70,13 +85,31 @@ class Result(Struct, frozen=True, kw_only=True):
     waiting: Annotated[tuple[CustomerId, ...], Meta(max_length=WAITING_MAXIMUM)] | UnsetType = UNSET
 
 
+def error_of(
+    code: str, message: str, details: Iterable[ErrorDetail] = (), *, retryable: bool = False
+) -> Error:
+    """An error within the contract's limits, whatever it is made of: what is too long is cut."""
+    return Error(
+        code=clip(code, CODE_CHARACTERS_MAXIMUM) or "handler_error",
+        message=clip(message, MESSAGE_CHARACTERS_MAXIMUM),
+        retryable=retryable,
+        details=tuple(_clipped(detail) for detail in islice(details, DETAILS_MAXIMUM)),
+    )
+
+
 def ascii_json(value: Any) -> bytes:
     """The value as ASCII JSON without white space; raises `BadResult` for what JSON cannot carry."""
     try:
         builtins = msgspec.to_builtins(value)
-        return json.dumps(builtins, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        encoded = json.dumps(builtins, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode(
+            "ascii"
+        )
+        if b"\\ud" in encoded:
+            # An escaped half of a surrogate pair is ASCII, but no reader has to take it.
+            msgspec.json.decode(encoded)
+    except (TypeError, ValueError, RecursionError, OverflowError, msgspec.DecodeError) as error:
         raise BadResult(f"The value cannot be encoded as JSON: {type(error).__name__}.") from error
+    return encoded
 
 
 def succeeded(customer_id: str, value: Any) -> bytes:
@@ -101,12 +134,53 @@ def encode_result(result: Result, outcomes: tuple[bytes, ...] | None = None) -> 
     `outcomes`, the stored bytes of each part in the job's order, stand as they are in place of
     `result.customers`, so that the same job and run always gives the same bytes.
     """
-    if outcomes is None:
-        return ascii_json(result).decode("ascii")
-    head, tail = ascii_json(msgspec.structs.replace(result, customers=())).decode("ascii").split('"customers":[]')
-    return f'{head}"customers":[{b",".join(outcomes).decode("ascii")}]{tail}'
+    members = {name: ascii_json(value) for name, value in _present(result)}
+    if outcomes is not None:
+        members["customers"] = b"[" + b",".join(outcomes) + b"]"
+    return "{" + ",".join(f'"{name}":{value.decode("ascii")}' for name, value in members.items()) + "}"
 
 
-def decode_result(body: str) -> Result:
-    """The result in a message's body; raises `msgspec.ValidationError` or `msgspec.DecodeError`."""
-    return msgspec.json.decode(body, type=Result)
+def decode_result(body: str | bytes) -> Result:
+    """The result in a message's body; raises `BadMessage`, `bad_message`, for anything else."""
+    try:
+        result = msgspec.json.decode(body, type=Result)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise BadMessage("bad_message", f"The body is no result: {clip(str(error), 500)}.") from error
+    if (contradiction := _contradiction(result)) is not None:
+        raise BadMessage("bad_message", f"The result contradicts itself: {contradiction}.")
+    return result
+
+
+def _clipped(detail: ErrorDetail) -> ErrorDetail:
+    return ErrorDetail(
+        row=detail.row,
+        column=None if detail.column is None else clip(detail.column, NAME_CHARACTERS_MAXIMUM),
+        rule=None if detail.rule is None else clip(detail.rule, NAME_CHARACTERS_MAXIMUM),
+    )
+
+
+def _present(result: Result) -> Iterable[tuple[str, Any]]:
+    fields = msgspec.structs.asdict(result)
+    return ((name, value) for name, value in fields.items() if value is not UNSET)
+
+
+def _contradiction(result: Result) -> str | None:
+    """The rule that the result's fields break together, if any; the JSON Schema has the same ones."""
+    running, rejected = result.status == "running", result.status == "rejected"
+    statuses = {customer.status for customer in result.customers}
+    for holds, rule in (
+        (rejected == (result.error is not UNSET), "a rejected job, and no other, has an error of its own"),
+        (running or result.finished_at is not None, "a final result says when it was finished"),
+        (running or result.progress is UNSET, "only a running job has progress"),
+        (running or result.waiting is UNSET, "only a running job waits"),
+        (running or statuses == STATUSES_OF_CUSTOMERS[result.status], "the status is not its customers'"),
+        (all(map(_is_whole, result.customers)), "a success has a result, a failure an error, none both"),
+    ):
+        if not holds:
+            return rule
+    return None
+
+
+def _is_whole(customer: CustomerResult) -> bool:
+    is_success = customer.status == "succeeded"
+    return (customer.result is not UNSET) == is_success and (customer.error is UNSET) == is_success
