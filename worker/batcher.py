@@ -1,4 +1,4 @@
-"""Collects items of one kind and hands them over in batches: full, after a linger, or when no more will come."""
+"""Collects items of one kind and hands them over in batches: full, lingered for, or when no more come."""
 
 import queue
 from collections.abc import Callable

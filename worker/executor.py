@@ -9,8 +9,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Connection
 
-from config.result import Error, failed, succeeded
-from config.result import error as error_of
+from config.result import Error, error_of, failed, succeeded
 from config.settings import JobType, Settings
 from handlers.contract import LocalAttachment, PartContext
 from shards.engines import Shards

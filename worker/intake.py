@@ -8,8 +8,7 @@ from typing import Final
 import structlog
 
 from config.job import BadMessage, PartRequest
-from config.result import Error
-from config.result import error as error_of
+from config.result import Error, error_of
 from config.settings import Settings
 from shards.directory import Placement, PlacementState
 from shards.engines import Shards

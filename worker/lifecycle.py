@@ -18,7 +18,8 @@ log = structlog.get_logger()
 class LifeEvents:
     """What happens to the process, in order, as the main thread reads it.
 
-    A `SimpleQueue`, because a signal handler may put into it whatever the main thread is doing then; an `Event.set()` there can wait for ever on a lock that the interrupted code holds.
+    A `SimpleQueue`, because a signal handler may put into it whatever the main thread is doing then; an
+    `Event.set()` there can wait for ever on a lock that the interrupted code holds.
     """
 
     def __init__(self) -> None:

@@ -5,8 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from config.result import Result, encode_result
-from config.result import error as error_of
+from config.result import Result, encode_result, error_of
 from shards.directory import Placement
 from shards.engines import Shards
 from worker.clock import Clock
