@@ -58,7 +58,7 @@ def message_fault(message: Message) -> Fault | None:
 def _body_fault(body: str) -> Fault | None:
     if not body:
         return _final("InvalidMessageContents", "the body is empty")
-    if FORBIDDEN_CHARACTERS.search(body):
+    if _has_forbidden(body):
         return _final("InvalidMessageContents", "the body has characters that a queue does not take")
     return None
 
@@ -81,7 +81,7 @@ def _attribute_ok(name: str, attribute: Attribute) -> bool:
         and ATTRIBUTE_TYPE.fullmatch(attribute.data_type) is not None
         and len(attribute.value) > 0
         and isinstance(attribute.value, bytes) is binary
-        and (isinstance(attribute.value, bytes) or not FORBIDDEN_CHARACTERS.search(attribute.value))
+        and (isinstance(attribute.value, bytes) or not _has_forbidden(attribute.value))
     )
 
 
@@ -100,3 +100,8 @@ def _size(value: str | bytes) -> int:
 
 def _final(code: str, message: str) -> Fault:
     return Fault(code, f"{message}; sending it again cannot help", final=True)
+
+
+def _has_forbidden(text: str) -> bool:
+    # a surrogate, which JSON can bring in, is not printable; so the fast answer is right
+    return not text.isprintable() and FORBIDDEN_CHARACTERS.search(text) is not None
