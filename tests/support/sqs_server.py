@@ -38,7 +38,8 @@ READY_SECONDS: Final = 10
 class Fault(msgspec.Struct, frozen=True):
     """A fault for the next call of an action.
 
-    With `entries`, those positions of the batch fail and the others are done. With `drop`, the connection
+    With `entries`, those positions of the batch fail and the others are done; with an empty `code` the
+    answer does not mention them. With `drop`, the connection
     is cut without an answer: before the action is done, or with `done` after it.
     """
 
@@ -127,7 +128,7 @@ class SqsServer:
         self.latency_seconds = latency_seconds
         self._port = port
         self._clock = clock
-        self._faults: dict[str, deque[Fault]] = {}
+        self._faults: dict[str, deque[Fault | None]] = {}
         self._waiters: dict[str, deque[Waiter]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -161,9 +162,11 @@ class SqsServer:
     ) -> None:
         self.stop()
 
-    def fail_next(self, action: str, *, times: int = 1, **fault: Any) -> None:
-        """Let the next calls of the action fail as `Fault` describes."""
-        self._faults.setdefault(action, deque()).extend([Fault(action, **fault)] * times)
+    def fail_next(self, action: str, *, times: int = 1, after: int = 0, **fault: Any) -> None:
+        """Let the next calls of the action fail as `Fault` describes, after that many that do not."""
+        faults = self._faults.setdefault(action, deque())
+        faults.extend([None] * after)
+        faults.extend([Fault(action, **fault)] * times)
 
     async def serve(self) -> None:
         """Listen until `stop`."""
@@ -232,7 +235,8 @@ class SqsServer:
     def _answer_partly(self, action: str, request: Request, fault: Fault) -> Answer:
         entries = request["Entries"]
         error = SqsError(fault.code, "a fault of the stand-in's", sender_fault=fault.sender_fault)
-        failed = [failed_entry(entries[position]["Id"], error) for position in fault.entries]
+        positions = fault.entries if fault.code else ()
+        failed = [failed_entry(entries[position]["Id"], error) for position in positions]
         others = [entry for position, entry in enumerate(entries) if position not in fault.entries]
         answer: Answer = {"Successful": [], "Failed": []}
         if others:

@@ -26,7 +26,10 @@ DELAY_MAXIMUM: Final = timedelta(seconds=900)
 """The longest delay that a message is sent with."""
 
 VISIBILITY_MAXIMUM: Final = timedelta(seconds=43_200)
-"""The longest lease, and the longest delay of a released message."""
+"""The longest lease; SQS counts it from the receive, also when it is extended."""
+
+RELEASE_DELAY_MAXIMUM: Final = VISIBILITY_MAXIMUM - timedelta(hours=1)
+"""The longest delay of a released message: an hour of SQS's twelve is left for the time it was held."""
 
 RETENTION_MAXIMUM: Final = timedelta(days=14)
 """The longest that a queue keeps a message."""

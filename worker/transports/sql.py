@@ -24,7 +24,7 @@ from worker.transports.base import Delivery, Depth, Fault, Faults, Message, Queu
 from worker.transports.limits import (
     BATCH_COUNT_MAXIMUM,
     MESSAGE_BYTES_MAXIMUM,
-    VISIBILITY_MAXIMUM,
+    RELEASE_DELAY_MAXIMUM,
     WAIT_MAXIMUM,
     message_fault,
 )
@@ -103,7 +103,7 @@ class SqlTransport:
         return faults
 
     def release(self, batch: Sequence[tuple[Delivery, timedelta]]) -> Faults:
-        """As the protocol says; a delay above `VISIBILITY_MAXIMUM` becomes that."""
+        """As the protocol says; a delay above `RELEASE_DELAY_MAXIMUM` becomes that."""
         now = self._clock()
         with self._connected(self._engine) as connection:
             faults = lease_faults(connection, [delivery for delivery, _ in batch], now)
@@ -228,7 +228,7 @@ class SqlTransport:
 def _released(delivery: Delivery, delay: timedelta, now: float) -> dict[str, Any]:
     return {
         "message": int(delivery.message_id),
-        "until": now + min(delay, VISIBILITY_MAXIMUM).total_seconds(),
+        "until": now + min(delay, RELEASE_DELAY_MAXIMUM).total_seconds(),
     }
 
 

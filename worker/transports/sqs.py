@@ -24,6 +24,7 @@ from worker.transports.batches import split
 from worker.transports.limits import (
     BATCH_COUNT_MAXIMUM,
     MESSAGE_BYTES_MAXIMUM,
+    RELEASE_DELAY_MAXIMUM,
     RETENTION_MAXIMUM,
     VISIBILITY_MAXIMUM,
     WAIT_MAXIMUM,
@@ -103,8 +104,10 @@ class SqsTransport:
         return self._in_requests("delete_message_batch", entries, lease_fault)
 
     def release(self, batch: Sequence[tuple[Delivery, timedelta]]) -> Faults:
-        """As the protocol says; delays are whole seconds, at most `VISIBILITY_MAXIMUM`."""
-        return self._change_visibility(batch)
+        """As the protocol says; delays are whole seconds, at most `RELEASE_DELAY_MAXIMUM`."""
+        return self._change_visibility(
+            [(delivery, min(delay, RELEASE_DELAY_MAXIMUM)) for delivery, delay in batch]
+        )
 
     def extend(self, batch: Sequence[Delivery], lease: timedelta) -> Faults:
         """As the protocol says, in whole seconds."""
