@@ -90,12 +90,17 @@ def to_json(fields: Mapping[str, Any]) -> str:
 
 def to_text(fields: Mapping[str, Any], *, colours: bool) -> str:
     """The cleaned fields as a line for people: local clock time, level, event, then `name=value`."""
-    shown = {name: _printable(value) for name, value in fields.items()}
+    shown = {name: printable(value) if isinstance(value, str) else value for name, value in fields.items()}
     shown["ts"] = datetime.fromisoformat(fields["ts"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
     renderer = structlog.dev.ConsoleRenderer(
         colors=colours, sort_keys=False, timestamp_key="ts", pad_event_to=18
     )
     return str(renderer(None, "", shown))
+
+
+def printable(text: str) -> str:
+    """The text with control characters escaped, so that it can neither steer a terminal nor break a line."""
+    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 def in_order(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,9 +164,3 @@ def _shorten(fields: dict[str, Any], name: str) -> None:
 
 def _drop(fields: dict[str, Any], name: str) -> None:
     del fields[name]
-
-
-def _printable(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), value)

@@ -1,0 +1,70 @@
+"""The command line `shardworker`: the list of its commands. Each group of commands has a file of its own."""
+
+from typing import Annotated
+
+import typer
+
+from worker.cli import check, consume, explain, failed, handlers, results, setup, submit
+from worker.cli.errors import CommandGroup
+
+EPILOG = "Exit status: 0 done, 1 error, 2 wrong usage, 78 wrong configuration."
+
+
+def main() -> None:
+    """Run the command that the process was started with, and leave with its exit status."""
+    build_app()()
+
+
+def build_app() -> typer.Typer:
+    """The application with all its commands."""
+    app = typer.Typer(
+        name="shardworker",
+        cls=CommandGroup,
+        callback=shardworker,
+        no_args_is_help=True,
+        add_completion=False,
+        epilog=EPILOG,
+        # Help texts name sections as the file does, [queues]: rich would take that for markup.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.command("consume", short_help="Receive jobs and run them (messenger:consume).")(consume.consume)
+    app.command("submit", short_help="Put a job on the request queue (messenger:dispatch).")(submit.submit)
+    app.command("results", short_help="Show the results on the response queue.")(results.results)
+    app.add_typer(
+        failed.build_app(), name="failed", short_help="Look at failed messages (messenger:failed:*)."
+    )
+    app.command("explain", short_help="Tell what became of a job, on every shard.")(explain.explain)
+    app.command("check", short_help="Tell what is right and what is wrong with the configuration.")(
+        check.check
+    )
+    app.command("setup", short_help="Create what is missing (messenger:setup-transports).")(setup.setup)
+    app.command("handlers", short_help="List the job types that are handled (debug:messenger).")(
+        handlers.handlers
+    )
+    return app
+
+
+def shardworker(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=lambda wanted: _print_version(wanted=wanted))
+    ] = False,
+) -> None:
+    """The worker that inserts partners' jobs into customers' databases.
+
+    It takes jobs from a request queue, runs each one's handler in the databases of the customers that it
+    names, exactly once, and answers on a response queue.
+
+    First steps: write /etc/shardworker/config.toml (or name a file with --config), then run
+    `shardworker setup`, `shardworker check` and `shardworker consume`.
+    """
+
+
+def _print_version(*, wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import version
+
+    typer.echo(f"shardworker {version('shardworker')}")
+    raise typer.Exit

@@ -1,0 +1,28 @@
+"""`shardworker check`: what is right and what is wrong with the configuration and all that it names."""
+
+import typer
+
+from worker.cli.common import ConfigOption, JsonOption, open_settings
+from worker.cli.errors import EXIT_ERROR
+from worker.cli.findings import Finding, find_all
+from worker.cli.output import print_json, print_line, print_table
+
+
+def check(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check the configuration and everything it names: queues, buckets, shards, inbox tables, handlers.
+
+    Nothing is changed. Exit status 1 if anything is wrong; what is only doubtful is a warning.
+    """
+    findings = list(find_all(open_settings(config)))
+    wrong = sum(finding.state == "wrong" for finding in findings)
+    if as_json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        _print(findings, wrong)
+    raise typer.Exit(EXIT_ERROR if wrong else 0)
+
+
+def _print(findings: list[Finding], wrong: int) -> None:
+    print_table(("what", "name", "state", "what is wrong and what to do"), findings)
+    warnings = sum(finding.state == "warning" for finding in findings)
+    print_line(f"{wrong} wrong, {warnings} doubtful." if wrong or warnings else "All is right.")

@@ -1,0 +1,82 @@
+"""`shardworker consume`: the daemon."""
+
+import sys
+from datetime import timedelta
+from typing import Annotated, Final
+
+import structlog
+import typer
+
+from config.load import LoadedSettings
+from config.settings import Settings
+from worker.cli.common import ConfigOption, open_settings, to_duration
+from worker.cli.errors import CommandError
+from worker.logs import configure_logging
+from worker.options import ConsumeOptions
+
+CONCURRENCY_MAXIMUM: Final = 64
+
+
+def consume(
+    *,
+    config: ConfigOption = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=CONCURRENCY_MAXIMUM, help="Threads that run handlers, in place of [worker]'s."
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-l", min=1, help="Leave after so many settled jobs.")
+    ] = None,
+    time_limit: Annotated[
+        timedelta | None,
+        typer.Option(
+            "--time-limit", "-t", parser=to_duration, metavar="DURATION", help="Leave after 30s, 10m, 2h…"
+        ),
+    ] = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--queue", metavar="NAME", help="Receive from this request queue only; can be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Receive jobs and run them until told to stop. Mirrors `messenger:consume`.
+
+    SIGTERM or Ctrl-C drains: nothing more is received, what runs is finished and answered, the rest goes
+    back to the queue. A second signal gives everything back at once.
+
+    The log goes to standard output, as JSON lines unless that is a terminal.
+    """
+    # The daemon and its libraries are not waited for by the other commands.
+    from worker.daemon import run_daemon
+
+    loaded = open_settings(config)
+    settings = loaded.settings
+    options = ConsumeOptions(
+        concurrency=concurrency,
+        limit=limit,
+        time_limit=time_limit,
+        queues=tuple(_configured_queue(settings, name) for name in queue or ()),
+    )
+    configure_logging(settings.logging, sys.stdout)
+    _log_configuration(loaded)
+    raise typer.Exit(run_daemon(settings, options))
+
+
+def _log_configuration(loaded: LoadedSettings) -> None:
+    for warning in loaded.warnings:
+        structlog.get_logger().warning("config.warning", msg=warning, file=str(loaded.path))
+
+
+def _configured_queue(settings: Settings, name: str) -> str:
+    """The configured URL of the request queue with this name or URL."""
+    from worker.transports.addresses import read_address
+
+    urls = settings.queues.request
+    found = [url for url in urls if name in {url, read_address(url).queue_name}]
+    if not found:
+        known = ", ".join(read_address(url).queue_name for url in urls)
+        raise CommandError(f"No request queue is named {name!r}; [queues] request has: {known}.")
+    return found[0]

@@ -1,0 +1,91 @@
+"""`shardworker failed`: the messages that could not be handled, listed and shown."""
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from config.headers import OWN_ATTRIBUTE
+from worker.cli.common import ConfigOption, JsonOption, MaximumOption, open_settings
+from worker.cli.errors import CommandError
+from worker.cli.failed_messages import FailedMessage, failed_messages
+from worker.cli.output import moment_text, print_json, print_line, print_table
+
+SEARCHED_MAXIMUM: Final = 1000
+COLUMNS: Final = ("id", "job", "partner", "type", "code", "reason", "attempt", "failed at", "origin")
+
+
+def build_app() -> typer.Typer:
+    """The group of commands `failed`."""
+    app = typer.Typer(
+        help="Look at the messages that could not be handled. Mirrors `messenger:failed:*`.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    app.command("list")(list_failed)
+    app.command("show")(show_failed)
+    return app
+
+
+def list_failed(
+    *, config: ConfigOption = None, maximum: MaximumOption = 50, as_json: JsonOption = False
+) -> None:
+    """List the failure queue: what failed, why and when. Mirrors `messenger:failed:show`.
+
+    The messages stay where they are. With --json each one is a line.
+    """
+    settings = open_settings(config).settings
+    found = list(failed_messages(settings, maximum))
+    if as_json:
+        for message in found:
+            print_json(message.summary())
+    elif found:
+        print_table(COLUMNS, [_row(message) for message in found])
+        print_line("Show one whole with: shardworker failed show ID")
+    else:
+        print_line("The failure queue holds no message that can be seen now.")
+
+
+def show_failed(
+    message_id: Annotated[str, typer.Argument(metavar="ID", help="The id in the list, or how it begins.")],
+    *,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one failed message with its headers and its original body. Mirrors `messenger:failed:show ID`."""
+    settings = open_settings(config).settings
+    message = _one(list(failed_messages(settings, SEARCHED_MAXIMUM)), message_id)
+    details = message.summary()
+    if as_json:
+        print_json({**details, "headers": message.headers, "body": message.body})
+        return
+    shown = {**details, "failed_at": moment_text(details["failed_at"]), "instance": message.header.instance}
+    others = {f"header {name}": value for name, value in message.headers.items() if name != OWN_ATTRIBUTE}
+    print_table(("field", "value"), [*shown.items(), *others.items()])
+    print_line(message.body)
+
+
+def _row(message: FailedMessage) -> tuple[Any, ...]:
+    header = message.header
+    return (
+        message.message_id,
+        message.job_id,
+        message.partner_id,
+        message.job_type,
+        header.code,
+        header.reason,
+        header.attempt,
+        moment_text(header.failed_at or message.sent_at),
+        header.origin,
+    )
+
+
+def _one(messages: list[FailedMessage], message_id: str) -> FailedMessage:
+    found = [message for message in messages if message.message_id.startswith(message_id)]
+    exact = [message for message in found if message.message_id == message_id]
+    if not found:
+        raise CommandError(
+            f"No message {message_id!r} can be seen on the failure queue. See `shardworker failed list`."
+        )
+    if len(found) > 1 and not exact:
+        raise CommandError(f"{len(found)} messages begin with {message_id!r}: give more of the id.")
+    return (exact or found)[0]

@@ -1,0 +1,140 @@
+"""What `shardworker check` looks at: queues, buckets, shards, inbox tables, handlers; a finding for each."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Final, Literal, NamedTuple
+
+from config.load import LoadedSettings
+from config.settings import Settings
+from handlers.registry import HandlerLoadFailed, Registry, load_registry
+from shards.engines import Shard, Shards
+from shards.inbox import check_inbox
+from worker.cli.common import open_queue, open_store
+from worker.cli.places import inbox_places, place_name
+from worker.objects import ObjectError
+from worker.transports.base import TransportError
+
+
+SETUP: Final = "`shardworker setup`"
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at. `text` says what is wrong and what to do; empty where all is right."""
+
+    area: str
+    name: str
+    state: Literal["right", "warning", "wrong"]
+    text: str = ""
+
+
+def find_all(loaded: LoadedSettings) -> Iterator[Finding]:
+    """Look at everything, one after the other."""
+    settings = loaded.settings
+    yield from _configuration(loaded)
+    yield from _queues(settings)
+    yield from _buckets(settings)
+    yield from _directories(settings)
+    yield from _shards(settings)
+    yield from _handlers(settings)
+
+
+def queue_urls(settings: Settings) -> list[tuple[str, str]]:
+    """Each configured queue: what it is for, and its URL."""
+    queues = settings.queues
+    requests = [("request queue", url) for url in queues.request]
+    return [*requests, ("response queue", queues.response), ("failure queue", queues.failure)]
+
+
+def bucket_names(settings: Settings) -> list[str]:
+    """Each configured bucket once: for attachments and for claim checks."""
+    queues = settings.queues
+    own = [queues.claim_check_bucket] if queues.claim_check_bucket else []
+    return list(dict.fromkeys([*settings.attachments.buckets, *queues.claim_check_buckets, *own]))
+
+
+def _configuration(loaded: LoadedSettings) -> Iterator[Finding]:
+    name = str(loaded.path)
+    yield from (Finding("configuration", name, "warning", text) for text in loaded.warnings)
+    if not loaded.warnings:
+        yield Finding("configuration", name, "right")
+
+
+def _queues(settings: Settings) -> Iterator[Finding]:
+    for area, url in queue_urls(settings):
+        with open_queue(url, settings) as queue:
+            yield from _told(area, queue.name, queue.check)
+
+
+def _buckets(settings: Settings) -> Iterator[Finding]:
+    with open_store(settings) as store:
+        for bucket in bucket_names(settings):
+            yield from _told("bucket", bucket, partial(store.check, bucket))
+
+
+def _told(area: str, name: str, check: Callable[[], Iterable[str]]) -> Iterator[Finding]:
+    try:
+        texts = list(check())
+    except (TransportError, ObjectError) as error:
+        texts = [str(error)]
+    yield from (Finding(area, name, "wrong", text) for text in texts)
+    if not texts:
+        yield Finding(area, name, "right")
+
+
+def _directories(settings: Settings) -> Iterator[Finding]:
+    if not settings.attachments.buckets:
+        return
+    directory = settings.attachments.directory or settings.worker.state_directory
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    if os.access(existing, os.W_OK | os.X_OK) and existing.is_dir():
+        yield Finding("directory", str(directory), "right")
+    else:
+        text = (
+            f"Attachments are kept there while a job runs, and {existing} cannot be written to by this user."
+        )
+        yield Finding("directory", str(directory), "wrong", text)
+
+
+def _shards(settings: Settings) -> Iterator[Finding]:
+    shards = Shards(settings.shards)
+    try:
+        for place in inbox_places(settings):
+            yield from _told(
+                "shard", place_name(place), partial(_inbox, shards.get(place.shard), place.schema)
+            )
+    finally:
+        shards.close()
+
+
+def _inbox(shard: Shard, schema: str | None) -> list[str]:
+    texts = check_inbox(shard, schema)
+    if shard.dialect != "sqlite":
+        return texts
+    hint = " A file that is not there yet is made by `shardworker setup`."
+    return [text if SETUP in text else f"{text}{hint}" for text in texts]
+
+
+def _handlers(settings: Settings) -> Iterator[Finding]:
+    try:
+        registry = load_registry(settings.handlers)
+    except HandlerLoadFailed as error:
+        yield Finding("handlers", "all", "wrong", str(error))
+        return
+    yield from _job_types(settings, registry)
+
+
+def _job_types(settings: Settings, registry: Registry) -> Iterator[Finding]:
+    if not registry:
+        yield Finding(
+            "handlers", "all", "wrong", "No job type is handled: add [handlers] modules or an insertion."
+        )
+    yield from (Finding("handler", job_type, "right") for job_type in registry)
+    for job_type in settings.types:
+        if job_type not in registry:
+            yield Finding("job type", job_type, "warning", "It has a [types] section and no handler.")
+    for partner_id, partner in settings.partners.items():
+        unknown = sorted(set(partner.types) - {"*"} - set(registry))
+        if unknown:
+            text = f"Granted job types have no handler: {', '.join(unknown)}."
+            yield Finding("partner", partner_id, "warning", text)

@@ -1,0 +1,131 @@
+"""`shardworker results`: what stands on the response queue."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+
+from config.result import CustomerResult, Result, decode_result
+from config.settings import Settings
+from worker.cli.bodies import fields_of, full_body
+from worker.cli.common import ConfigOption, JsonOption, MaximumOption, open_queue, open_settings
+from worker.cli.errors import CommandError
+from worker.cli.output import moment_text, print_json, print_line, print_table
+from worker.transports.base import Delivery, Transport
+
+TAKE_LEASE: Final = timedelta(minutes=1)
+BATCH: Final = 10
+PAUSE_SECONDS: Final = 1.0
+COLUMNS: Final = ("job", "run", "status", "partner", "type", "succeeded", "errors", "finished")
+
+
+def results(
+    *,
+    config: ConfigOption = None,
+    take: Annotated[
+        bool,
+        typer.Option("--take", help="Take them off the queue once shown: the front door will miss them."),
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on showing what comes, until Ctrl-C.")
+    ] = False,
+    maximum: MaximumOption = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the results on the response queue. They stay there, unless --take is given.
+
+    With --json each result is a line, as it stands in its message. Looking at an SQS queue hides its
+    messages for a moment and counts as a receive.
+    """
+    settings = open_settings(config).settings
+    with open_queue(settings.queues.response, settings) as queue:
+        batches = _followed(queue, maximum, take=take) if follow else _once(queue, maximum, take=take)
+        # Ctrl-C is how following ends, not an error.
+        with suppress(KeyboardInterrupt):
+            for batch in batches:
+                _show(settings, batch, as_json=as_json, as_lines=follow)
+
+
+def followed(queue: Transport, maximum: int, pause: Callable[[float], None]) -> Iterator[list[Delivery]]:
+    """What is new on the queue at each look, without end; `pause` waits the given seconds between two."""
+    seen: set[str] = set()
+    while True:
+        found = [delivery for delivery in queue.browse(maximum) if delivery.message_id not in seen]
+        seen.update(delivery.message_id for delivery in found)
+        if found:
+            yield found
+        pause(PAUSE_SECONDS)
+
+
+def _followed(queue: Transport, maximum: int, *, take: bool) -> Iterator[list[Delivery]]:
+    if not take:
+        yield from followed(queue, maximum, time.sleep)
+    while True:
+        received = queue.receive(BATCH, queue.wait_maximum, TAKE_LEASE)
+        yield received
+        _ack(queue, received)
+
+
+def _once(queue: Transport, maximum: int, *, take: bool) -> Iterator[list[Delivery]]:
+    if not take:
+        yield queue.browse(maximum)
+        return
+    taken: list[Delivery] = []
+    while len(taken) < maximum:
+        received = queue.receive(min(BATCH, maximum - len(taken)), timedelta(), TAKE_LEASE)
+        if not received:
+            break
+        taken += received
+    yield taken
+    _ack(queue, taken)
+
+
+def _ack(queue: Transport, shown: list[Delivery]) -> None:
+    faults = queue.ack(shown)
+    if faults:
+        first = next(iter(faults.values()))
+        raise CommandError(
+            f"{len(faults)} of the results stay on {queue.name} and will come again: {first.message}"
+        )
+
+
+def _show(settings: Settings, batch: Sequence[Delivery], *, as_json: bool, as_lines: bool) -> None:
+    bodies = [full_body(settings, delivery.body) for delivery in batch]
+    if as_json:
+        for body in bodies:
+            print_json(fields_of(body) or {"unreadable": body})
+    elif as_lines:
+        for body in bodies:
+            print_line("  ".join(str(cell) for cell in _row(body) if cell is not None))
+    elif bodies:
+        print_table(COLUMNS, [_row(body) for body in bodies])
+    else:
+        print_line("The response queue holds no result that can be seen now.")
+
+
+def _row(body: str) -> tuple[Any, ...]:
+    try:
+        result = decode_result(body)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return "?", None, "unreadable", None, None, None, "The message is no result of this worker."
+    done = sum(customer.status == "succeeded" for customer in result.customers)
+    return (
+        result.job_id,
+        result.run,
+        result.status,
+        result.partner_id,
+        result.type,
+        f"{done}/{len(result.customers)}",
+        ", ".join(_error_codes(result)) or None,
+        moment_text(result.finished_at),
+    )
+
+
+def _error_codes(result: Result) -> list[str]:
+    holders: list[Result | CustomerResult] = [result, *result.customers]
+    errors = [holder.error for holder in holders]
+    return sorted({error.code for error in errors if not isinstance(error, msgspec.UnsetType)})

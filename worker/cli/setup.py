@@ -1,0 +1,82 @@
+"""`shardworker setup`: create the queues, directories and inbox tables that are missing."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from config.settings import Settings
+from shards.engines import Shard, Shards
+from shards.failures import KnownFailure, classify
+from shards.inbox import create_inbox
+from worker.cli.common import ConfigOption, JsonOption, open_queue, open_settings
+from worker.cli.errors import CommandError
+from worker.cli.findings import bucket_names, queue_urls
+from worker.cli.output import print_json, print_table
+from worker.cli.places import Place, inbox_places, place_name
+from worker.objects import is_directory_bucket
+from worker.objects.files import bucket_directory
+from worker.transports.base import TransportError
+
+
+class Step(NamedTuple):
+    """One thing that was made, was there already, or could not be made (`error` says why)."""
+
+    what: str
+    name: str
+    state: str
+    error: str | None = None
+
+
+def setup(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Create what is missing: queues and inbox tables. Mirrors `messenger:setup-transports`.
+
+    It can be run as often as you like: what is there is left as it is. The queues keep messages for 14
+    days and have no redrive policy, since the worker moves failed messages by itself. Databases, S3 buckets
+    and your own tables are not made here.
+    """
+    steps = list(_steps(open_settings(config).settings))
+    if as_json:
+        print_json([step._asdict() for step in steps])
+    else:
+        print_table(("what", "name", "state", "why"), steps)
+    failed = [f"{step.what} {step.name}: {step.error}" for step in steps if step.error]
+    if failed:
+        raise CommandError("\n".join(failed))
+
+
+def _steps(settings: Settings) -> Iterator[Step]:
+    for what, url in queue_urls(settings):
+        with open_queue(url, settings) as queue:
+            yield _made(what, queue.name, queue.create)
+    for bucket in filter(is_directory_bucket, bucket_names(settings)):
+        yield _made("directory", bucket, partial(_create_directory, bucket))
+    shards = Shards(settings.shards)
+    try:
+        for place in inbox_places(settings):
+            yield _inbox(shards.get(place.shard), place)
+    finally:
+        shards.close()
+
+
+def _made(what: str, name: str, create: Callable[[], bool]) -> Step:
+    try:
+        return Step(what, name, "created" if create() else "was there")
+    except (TransportError, OSError) as error:
+        return Step(what, name, "failed", str(error))
+
+
+def _create_directory(bucket: str) -> bool:
+    directory = bucket_directory(bucket)
+    was_there = directory.is_dir()
+    directory.mkdir(parents=True, exist_ok=True)
+    return not was_there
+
+
+def _inbox(shard: Shard, place: Place) -> Step:
+    try:
+        created = create_inbox(shard, place.schema)
+    except (SQLAlchemyError, KnownFailure) as error:
+        return Step("inbox table", place_name(place), "failed", classify(error, shard.dialect).message)
+    return Step("inbox table", place_name(place), "created" if created else "was there")

@@ -1,0 +1,171 @@
+"""`shardworker submit`: put jobs on the request queue, with their attachments in the first allowed bucket."""
+
+import hashlib
+import mimetypes
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple
+from uuid import uuid4
+
+import typer
+
+from config.job import Job, encode_job, read_object, to_job
+from config.settings import Settings
+from worker.claim_check import offload
+from worker.cli.common import ConfigOption, open_queue, open_settings, open_store, to_duration
+from worker.cli.errors import CommandError
+from worker.letters import message_bytes
+from worker.transports.base import Message, Transport
+
+BATCH: Final = 100
+
+
+class Upload(NamedTuple):
+    """A file to put under a key before the job that names it is sent."""
+
+    key: str
+    data: bytes
+
+
+def submit(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A file with the job as JSON; - for standard input.")
+    ],
+    *,
+    config: ConfigOption = None,
+    attach: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attach",
+            metavar="[NAME=]PATH",
+            help="Attach a file, under its own or this name; can be repeated.",
+        ),
+    ] = None,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="The file holds several jobs, one per line.")
+    ] = False,
+    delay: Annotated[
+        timedelta,
+        typer.Option(
+            parser=to_duration,
+            metavar="DURATION",
+            show_default=False,
+            help="Let the queue hold the job back; SQS: up to 15m.",
+        ),
+    ] = timedelta(),
+) -> None:
+    """Check a job and put it on the request queue; prints its job id. Mirrors `messenger:dispatch`.
+
+    The job needs `type`, `partner_id` and `customers`; a missing `job_id` is made up. Attachments are stored
+    in the first bucket of [attachments] buckets, under PARTNER/JOB_ID/NAME. Several request queues: the
+    first one gets the job.
+
+    Example: echo '{"type": "orders.insert", "partner_id": "acme", "customers": ["c-1"],
+    "payload": {"rows": []}}' | shardworker submit -
+    """
+    settings = open_settings(config).settings
+    files = [_named_path(value) for value in attach or ()]
+    if lines and files:
+        raise typer.BadParameter("--attach works with one job; leave out --lines.")
+    texts = [line for line in _read(file).splitlines() if line.strip()] if lines else [_read(file)]
+    prepared = [_prepare(settings, text, files) for text in texts]
+    with open_queue(settings.queues.request[0], settings) as queue:
+        messages = [_message(settings, queue, job, uploads, delay) for job, uploads in prepared]
+        _send(queue, [job for job, _ in prepared], messages)
+
+
+def _prepare(settings: Settings, text: str, files: list[tuple[str, Path]]) -> tuple[Job, list[Upload]]:
+    """The checked job, its attachments among its fields, and what is to be uploaded for it."""
+    fields = {"job_id": uuid4().hex, **read_object(text)}
+    to_job(fields)
+    uploads = []
+    for name, path in files:
+        upload, reference = _attachment(settings, fields, name, path)
+        uploads.append(upload)
+        fields["attachments"] = [*fields.get("attachments", ()), reference]
+    return to_job(fields), uploads
+
+
+def _attachment(
+    settings: Settings, fields: dict[str, Any], name: str, path: Path
+) -> tuple[Upload, dict[str, Any]]:
+    if not settings.attachments.buckets:
+        raise CommandError("There is no bucket for attachments: name one in [attachments] buckets.")
+    data = _bytes(path)
+    if len(data) > settings.attachments.max_size:
+        raise CommandError(
+            f"{path} has {len(data)} bytes; [attachments] max_size is {settings.attachments.max_size}."
+        )
+    key = f"{fields['partner_id']}/{fields['job_id']}/{name}"
+    reference = {
+        "name": name,
+        "bucket": settings.attachments.buckets[0],
+        "key": key,
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "content_type": mimetypes.guess_type(name)[0],
+    }
+    return Upload(key, data), reference
+
+
+def _message(
+    settings: Settings, queue: Transport, job: Job, uploads: list[Upload], delay: timedelta
+) -> Message:
+    """The message for a job, after its files have been stored; by claim check where it is too large."""
+    message = Message(body=encode_job(job), delay=delay, group=job.partner_id)
+    too_large = message_bytes(message) > queue.message_bytes_maximum
+    bucket = settings.queues.claim_check_bucket
+    if too_large and bucket is None:
+        raise CommandError(
+            f"Job {job.job_id} has {message_bytes(message)} bytes, more than {queue.name} takes. "
+            "Name a bucket in [queues] claim_check_bucket, or attach the rows as a file."
+        )
+    if not uploads and not too_large:
+        return message
+    with open_store(settings) as store:
+        for upload in uploads:
+            store.put(settings.attachments.buckets[0], upload.key, upload.data)
+        if not too_large or bucket is None:
+            return message
+        pointer = offload(message.body, store, bucket, f"requests/{job.job_id}/{job.run}.json")
+    return Message(body=pointer.body, attributes=pointer.attributes, delay=delay, group=job.partner_id)
+
+
+def _send(queue: Transport, jobs: list[Job], messages: list[Message]) -> None:
+    """Send in batches, printing the id of each accepted job; raises `CommandError` if any was not."""
+    refused = []
+    for start in range(0, len(messages), BATCH):
+        faults = queue.send(messages[start : start + BATCH])
+        for position, job in enumerate(jobs[start : start + BATCH]):
+            if position in faults:
+                refused.append(
+                    f"Job {job.job_id} was not accepted by {queue.name}: {faults[position].message}"
+                )
+            else:
+                typer.echo(job.job_id)
+    if refused:
+        raise CommandError("\n".join(refused))
+
+
+def _named_path(value: str) -> tuple[str, Path]:
+    """`NAME=PATH` or `PATH`; a file whose own name holds an equals sign is taken as it is."""
+    name, separator, path = value.partition("=")
+    if separator and not Path(value).exists():
+        return name, Path(path)
+    return Path(value).name, Path(value)
+
+
+def _read(file: str) -> str:
+    data = sys.stdin.buffer.read() if file == "-" else _bytes(Path(file))
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{file} is no UTF-8 text: byte {error.start} cannot be read.") from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
