@@ -119,6 +119,10 @@ class Logger(Protocol):
         """Log what went wrong."""
 
 
+def _report_nothing(_done: int, _total: int | None) -> None:
+    """Where nobody asked for a part's progress."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PartContext:
     """What a handler is called with beside its payload: one part's transaction, and the facts of the job.
@@ -139,7 +143,7 @@ class PartContext:
     attachments: Mapping[str, LocalAttachment] = field(repr=False)
     log: Logger = field(repr=False)
     lease_lost: threading.Event = field(repr=False)
-    report_progress: Callable[[int, int | None], None] = field(repr=False)
+    report_progress: Callable[[int, int | None], None] = field(default=_report_nothing, repr=False)
     clock: Callable[[], float] = field(repr=False)
     deadline: float = field(repr=False)
     """When the part's time is up, in seconds of `clock`."""

@@ -40,7 +40,8 @@ def insert_rows(
     Raises:
         RowRefused: the database refused a row for good; its number is told, 1 for the first. Nothing of its
             chunk stays, what came before it does until the transaction is rolled back.
-        SQLAlchemyError: any other failure, as it came; only a rollback of the transaction can follow.
+        SQLAlchemyError, KnownFailure: any other failure, as it came; only a rollback of the transaction
+            can follow.
         TypeError: a row is none of the kinds above.
     """
     done = 0
@@ -95,7 +96,7 @@ def _insert_chunk(connection: Connection, table: Table, chunk: Sequence[Row], ro
     savepoint = connection.begin_nested()
     try:
         _send(connection, table, chunk)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, KnownFailure) as error:
         # A savepoint is rolled back only where the database still knows it: a deadlock or a lost connection
         # took it away, and the attempt would hide the error that came.
         if classify(error, connection.dialect.name).kind is not Kind.PERMANENT:
@@ -112,7 +113,7 @@ def _insert_one_by_one(connection: Connection, table: Table, chunk: Sequence[Row
     for number, row in enumerate(chunk, start=rows_before + 1):
         try:
             _send(connection, table, [row])
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, KnownFailure) as error:
             failure = classify(error, connection.dialect.name)
             if failure.kind is not Kind.PERMANENT:
                 raise
