@@ -1,24 +1,24 @@
 """The queues of the conformance suite as fixtures."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
 
+from tests.support.fakes import memory_backend
 from tests.support.postgresql import PostgreSQLServer, running_postgresql
 from tests.support.queue_backends import (
     Backend,
     RealClock,
-    ShiftedClock,
     moto_urls,
     postgresql_backend,
     sqlite_backend,
     stand_in_backend,
 )
-from tests.support.sqs_server import SqsServer
 from worker.transports.base import Transport
 
-STRICT = ["sql-sqlite", "sql-postgresql", "sqs-stand-in"]
+STRICT = ["memory", "sql-sqlite", "sql-postgresql", "sqs-stand-in"]
 ALL = [*STRICT, "sqs-moto"]
 
 
@@ -41,15 +41,14 @@ def backend(
     """A backend by name; every one of them, unless a test names those that it runs on."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with SqsServer(clock=(clock := ShiftedClock())) as server:
-        backend = {
-            "sql-sqlite": lambda: sqlite_backend(tmp_path),
-            "sql-postgresql": lambda: postgresql_backend(request.getfixturevalue("postgresql")),
-            "sqs-stand-in": lambda: stand_in_backend(server, clock),
-            "sqs-moto": lambda: Backend(request.getfixturevalue("moto"), RealClock()),
-        }[request.param]()
+    make = {
+        "sql-sqlite": lambda: nullcontext(sqlite_backend(tmp_path)),
+        "sql-postgresql": lambda: nullcontext(postgresql_backend(request.getfixturevalue("postgresql"))),
+        "sqs-stand-in": stand_in_backend,
+        "sqs-moto": lambda: nullcontext(Backend(request.getfixturevalue("moto"), RealClock())),
+    }[request.param]
+    with make() as backend, closing(backend):
         yield backend
-        backend.close()
 
 
 @pytest.fixture
