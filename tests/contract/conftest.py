@@ -44,6 +44,7 @@ def backend(
     make = {
         "sql-sqlite": lambda: nullcontext(sqlite_backend(tmp_path)),
         "sql-postgresql": lambda: nullcontext(postgresql_backend(request.getfixturevalue("postgresql"))),
+        "memory": lambda: nullcontext(memory_backend()),
         "sqs-stand-in": stand_in_backend,
         "sqs-moto": lambda: nullcontext(Backend(request.getfixturevalue("moto"), RealClock())),
     }[request.param]
