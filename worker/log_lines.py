@@ -29,6 +29,7 @@ ENTRIES_SHORTENED: Final = 20
 FRAMES_MAXIMUM: Final = 8
 CAUSES_MAXIMUM: Final = 3
 FIRST_FIELDS: Final = ("ts", "level", "event")
+LEADING_FIELDS: Final = (*FIRST_FIELDS, "job", "customer", "run", "partner", "type", "outcome", "error_code")
 
 SECRET_NAMES: Final = (
     "receipt", "receipthandle", "body", "payload", "password", "passwd", "secret", "token", "credential",
@@ -104,8 +105,8 @@ def printable(text: str) -> str:
 
 
 def in_order(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields with time, level and event first."""
-    first = {name: fields[name] for name in FIRST_FIELDS if name in fields}
+    """The fields with time, level and event first, then what tells which job it is and how it ended."""
+    first = {name: fields[name] for name in LEADING_FIELDS if name in fields}
     return {**first, **fields}
 
 

@@ -15,7 +15,6 @@ from worker.cli.places import inbox_places, place_name
 from worker.objects import ObjectError
 from worker.transports.base import TransportError
 
-
 SETUP: Final = "`shardworker setup`"
 
 
