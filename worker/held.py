@@ -57,11 +57,15 @@ class Room:
         Returns 0 when the room was closed: nothing more is to be received.
         """
         with self._condition:
-            self._condition.wait_for(lambda: self._closed or self._free() > 0)
-            self._condition.wait_for(lambda: self._closed or self._free() >= wanted, linger_seconds)
-            places = 0 if self._closed else min(wanted, self._free())
-            self._reserved += places
-            return places
+            while not self._closed:
+                self._condition.wait_for(lambda: self._closed or self._free() > 0)
+                self._condition.wait_for(lambda: self._closed or self._free() >= wanted, linger_seconds)
+                places = min(wanted, self._free())
+                # None are left where another receiver took them during the linger: wait for others.
+                if places > 0:
+                    self._reserved += places
+                    return places
+            return 0
 
     def fill(self, reserved: int, received: int) -> None:
         """A receive ended: of `reserved` places, `received` are taken now and the rest is free again."""
@@ -109,6 +113,8 @@ class Room:
         return self._closed and self._taken == 0 and self._reserved == 0
 
     def _free(self) -> int:
+        if self._closed:
+            return 0
         free = self.capacity - self._taken - self._reserved
         if self._limit is not None:
             free = min(free, self._limit - self._settled - self._taken - self._reserved)
