@@ -39,7 +39,7 @@ class OwnHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def read_headers(attributes: Mapping[str, str]) -> dict[str, str]:
-    """The headers in a message's String attributes: folded ones of Symfony and ours, plain ones, which win."""
+    """The headers in a message's String attributes, with those that were folded into one; plain ones win."""
     symfony = _folded_by_symfony(attributes.get(SYMFONY_ATTRIBUTE, ""))
     plain = {name: value for name, value in attributes.items() if name != SYMFONY_ATTRIBUTE}
     return {**symfony, **read_own_header(attributes).folded, **plain}
