@@ -1,11 +1,17 @@
 """`shardworker check`: what is right and what is wrong with the configuration and all that it names."""
 
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
 import typer
 
 from worker.cli.common import ConfigOption, JsonOption, open_settings
 from worker.cli.errors import EXIT_ERROR
 from worker.cli.findings import Finding, find_all
 from worker.cli.output import print_json, print_line, print_table
+
+RIGHT_MAXIMUM: Final = 20
 
 
 def check(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -23,6 +29,18 @@ def check(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 def _print(findings: list[Finding], wrong: int) -> None:
-    print_table(("what", "name", "state", "what is wrong and what to do"), findings)
+    print_table(("what", "name", "state", "what is wrong and what to do"), _shortened(findings))
     warnings = sum(finding.state == "warning" for finding in findings)
     print_line(f"{wrong} wrong, {warnings} doubtful." if wrong or warnings else "All is right.")
+
+
+def _shortened(findings: list[Finding]) -> Iterator[Finding]:
+    """The findings with one line for an area of which too many are right: thousands of schemas, say."""
+    right = Counter(finding.area for finding in findings if finding.state == "right")
+    counted: set[str] = set()
+    for finding in findings:
+        if finding.state != "right" or right[finding.area] <= RIGHT_MAXIMUM:
+            yield finding
+        elif finding.area not in counted:
+            counted.add(finding.area)
+            yield finding._replace(name=f"{right[finding.area]} of them")

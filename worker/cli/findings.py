@@ -5,13 +5,17 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final, Literal, NamedTuple
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from config.load import LoadedSettings
-from config.settings import Settings
+from config.settings import InsertHandler, Settings
 from handlers.registry import HandlerLoadFailed, Registry, load_registry
+from shards.columns import read_table
 from shards.engines import Shard, Shards
+from shards.failures import KnownFailure, classify
 from shards.inbox import check_inbox
 from worker.cli.common import open_queue, open_store
-from worker.cli.places import inbox_places, place_name
+from worker.cli.places import Place, inbox_places, place_name
 from worker.objects import ObjectError
 from worker.transports.base import TransportError
 
@@ -99,9 +103,12 @@ def _shards(settings: Settings) -> Iterator[Finding]:
     shards = Shards(settings.shards)
     try:
         for place in inbox_places(settings):
-            yield from _told(
-                "shard", place_name(place), partial(_inbox, shards.get(place.shard), place.schema)
-            )
+            shard = shards.get(place.shard)
+            found = list(_told("shard", place_name(place), partial(_inbox, shard, place.schema)))
+            yield from found
+            # Where the shard cannot be asked, each of its tables would only say so again.
+            if all(finding.state == "right" for finding in found):
+                yield from _tables(settings, shard, place)
     finally:
         shards.close()
 
@@ -112,6 +119,29 @@ def _inbox(shard: Shard, schema: str | None) -> list[str]:
         return texts
     hint = " A file that is not there yet is made by `shardworker setup`."
     return [text if SETUP in text else f"{text}{hint}" for text in texts]
+
+
+def _tables(settings: Settings, shard: Shard, place: Place) -> Iterator[Finding]:
+    for handler in settings.handlers.insert:
+        name = f"{place_name(place)}.{handler.table}"
+        yield from _told("table", name, partial(_table, handler, shard, place.schema))
+
+
+def _table(handler: InsertHandler, shard: Shard, schema: str | None) -> list[str]:
+    try:
+        with shard.connect(schema, reading=True) as connection:
+            facts = read_table(connection, handler.table, schema)
+    except (SQLAlchemyError, KnownFailure) as error:
+        reason = classify(error, shard.dialect).message
+        return [f"The insertion {handler.type!r} cannot use its table: {reason}"]
+    known = {column.name for column in facts.columns}
+    wanted = [*(handler.columns or ()), *filter(None, [handler.customer_column])]
+    missing = [column for column in wanted if column not in known]
+    return (
+        [f"The insertion {handler.type!r} names columns that it lacks: {', '.join(missing)}."]
+        if missing
+        else []
+    )
 
 
 def _handlers(settings: Settings) -> Iterator[Finding]:
