@@ -178,9 +178,7 @@ def _take_over(connection: Connection, identity: PartIdentity, counts: Claimed) 
 
 def _end(connection: Connection, identity: PartIdentity, values: Mapping[str, Any]) -> None:
     _check_transaction(connection)
-    dialect = connection.dialect.name
-    with inbox_faults(dialect):
-        ended = connection.execute(_END[dialect], {**_key(identity), **values})
+    ended = connection.execute(_END[connection.dialect.name], {**_key(identity), **values})
     if ended.rowcount != 1:
         raise BrokenTransaction
 

@@ -93,11 +93,11 @@ class PartStore:
 
     def fail(self, identity: PartIdentity, body: bytes, *, dead_letter: bool) -> Outcome:
         """Record that the part failed for good."""
-        return self._write(partial(self._fail, identity, body, dead_letter=dead_letter))
+        return self._record(partial(self._fail, identity, body, dead_letter=dead_letter))
 
     def fail_broken(self, identity: PartIdentity, body: bytes) -> Outcome:
         """Record a broken transaction, to be dead-lettered; takes the row that it left behind too."""
-        return self._write(partial(self._fail, identity, body, dead_letter=True, take_claimed=True))
+        return self._record(partial(self._fail, identity, body, dead_letter=True, take_claimed=True))
 
     def count_attempt(
         self,
@@ -112,7 +112,7 @@ class PartStore:
         Returns how many there were. The last of `max_attempts` fails the part instead, with the body that
         `exhausted` gives for the count.
         """
-        return self._write(
+        return self._record(
             partial(self._count_attempt, identity, max_attempts, exhausted, dead_letter=dead_letter)
         )
 
@@ -121,11 +121,11 @@ class PartStore:
 
         After `max_starts` starts without an end it may not: the part failed with the body `killed`.
         """
-        return self._write(partial(self._count_start, identity, max_starts, killed))
+        return self._record(partial(self._count_start, identity, max_starts, killed))
 
     def take_back_start(self, identity: PartIdentity) -> None:
         """Take back a start that came to no end through no fault of the part: busy, shutdown, shard away."""
-        self._write(partial(self._take_back_start, identity))
+        self._record(partial(self._take_back_start, identity))
 
     def _run(
         self, identity: PartIdentity, work: Callable[[Connection], bytes], connection: Connection
@@ -189,6 +189,12 @@ class PartStore:
         claimed = claim(connection, identity, self._clock())
         if isinstance(claimed, Claimed):
             end_open(connection, identity, claimed._replace(starts=_one_less(claimed.starts)))
+
+    def _record(self, write: Callable[[Connection], Written]) -> Written:
+        # where no handler had the transaction, each fault in it is the inbox's; after a handler's work it may
+        # be the handler's (another search path, another role), and must not make the whole shard look away
+        with inbox_faults(self._shard.dialect):
+            return self._write(write)
 
     def _write(self, write: Callable[[Connection], Written]) -> Written:
         written: Written = self._retrying(self._in_transaction, write)

@@ -400,6 +400,14 @@ def test_an_error_that_a_handler_swallowed_is_the_handler_s(shard: Shard) -> Non
     assert order_numbers(shard) == []
 
 
+def test_a_handler_that_hides_the_inbox_is_its_own_defect(shard: Shard) -> None:
+    """The table was there when the part was claimed: the shard does not look away, and the attempt counts."""
+    failure = failure_of_work(shard, statement("SET LOCAL search_path TO pg_temp"))
+
+    assert (failure.kind, failure.code) == (Kind.DEFECT, "schema_defect")
+    assert store_on(shard).count_attempt(identity(), 5, lambda _: b"") == 1
+
+
 def test_a_commit_hidden_behind_a_begin_is_found_out(shard: Shard) -> None:
     """The transaction that writes the outcome is not the one that claimed the part."""
 

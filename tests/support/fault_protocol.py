@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from shards.engines import Shard
 from shards.failures import Kind, KnownFailure, classify
@@ -92,6 +93,18 @@ class FaultProtocol:
             store_on(shard).run(identity(), order_work())
         with pytest.raises(InboxFault):
             find_outcomes(shard, None, "job-1", ["c-1"])
+        assert order_numbers(shard) == []
+
+    def test_an_inbox_without_the_outcome_s_column_never_counts_against_a_part(self, shard: Shard) -> None:
+        """Found after the work, where it might be the handler's fault: what would count it finds it out."""
+        execute(shard, "ALTER TABLE shardworker_inbox DROP COLUMN outcome")
+        store = store_on(shard)
+        with pytest.raises(SQLAlchemyError) as error:
+            store.run(identity(), order_work())
+        assert classify(error.value, shard.dialect).kind is Kind.DEFECT
+
+        with pytest.raises(InboxFault):
+            store.fail(identity(), b"failed", dead_letter=False)
         assert order_numbers(shard) == []
 
     def test_the_inbox_is_created_once_and_checked(self, shard: Shard) -> None:

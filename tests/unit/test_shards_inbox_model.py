@@ -255,5 +255,5 @@ def as_model(row: InboxRow) -> Model:
     return Model(row.run, row.digest, row.attempt, row.starts, broken, row.found_outcome())
 
 
-InboxMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
+InboxMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
 TestInbox = InboxMachine.TestCase
