@@ -13,12 +13,10 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.orm import Session
 
 from config.job import Job
-from config.result import DETAILS_MAXIMUM, ErrorDetail
+from config.result import CODE_CHARACTERS_MAXIMUM, DETAILS_MAXIMUM, MESSAGE_CHARACTERS_MAXIMUM, ErrorDetail
 from shards.bulk import CHUNK_ROWS, insert_rows
 from shards.directory import Placement
 
-CODE_CHARACTERS_MAXIMUM: Final = 64
-MESSAGE_CHARACTERS_MAXIMUM: Final = 1000
 MARKS_ATTRIBUTE: Final = "__shardworker_handles__"
 
 Function = TypeVar("Function", bound=Callable[..., Any])

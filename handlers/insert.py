@@ -1,17 +1,137 @@
 """The built-in handler, configured without Python: rows from payload or attachments into one table."""
 
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePath
+from types import MappingProxyType
+from typing import Any, BinaryIO, Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from config.result import ErrorDetail
 from config.settings import InsertHandler
-from handlers.contract import PartContext
+from handlers.contract import LocalAttachment, PartContext, Reject
+from handlers.row_model import RowModel
+from handlers.rows import decoded_rows, read_csv, read_json_lines
+from handlers.table_rows import TableRow, check_configured_columns, owned_rows, table_row_model
+from shards.columns import ColumnFacts, TableCache, TableFacts
+from shards.failures import Failure, Kind, KnownFailure
+
+Reader = Callable[[BinaryIO, RowModel[TableRow], str], Iterator[TableRow]]
+
+READERS: Final[Mapping[str, Reader]] = MappingProxyType(
+    {
+        "text/csv": read_csv,
+        "application/csv": read_csv,
+        ".csv": read_csv,
+        "application/x-ndjson": read_json_lines,
+        "application/ndjson": read_json_lines,
+        "application/jsonl": read_json_lines,
+        ".jsonl": read_json_lines,
+        ".ndjson": read_json_lines,
+    }
+)
+"""How an attachment is read, by its content type or, failing that, the end of its name."""
+
+
+class TableChanged(KnownFailure):
+    """Rows were judged by columns that the table no longer has: the transaction is run once more."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(
+            Failure(
+                Kind.RETRY_TRANSACTION,
+                "transaction_conflict",
+                f"The columns of the table {table} have changed since they were read; the part runs again.",
+            )
+        )
 
 
 class InsertRows:
-    """Inserts a job's rows into the configured table; called as any handler is."""
+    """Inserts a job's rows into the configured table; called as any handler is.
+
+    The table and its columns are the configuration's and the database's own: no name that is sent to the
+    database ever comes from a job.
+    """
 
     def __init__(self, section: InsertHandler) -> None:
         self._section = section
+        self._configured = [*(section.columns or ()), *filter(None, [section.customer_column])]
+        self._tables = TableCache()
+        # Tables of the same form, in however many schemas, share one model.
+        self._models: dict[tuple[str, tuple[ColumnFacts, ...]], RowModel[TableRow]] = {}
 
     def __call__(self, payload: Any, context: PartContext) -> dict[str, int]:
-        """Insert the rows and return how many."""
-        raise NotImplementedError
+        """Insert the rows and return how many.
+
+        Raises:
+            Reject: the payload or an attachment has no rows, or rows do not fit the table; nothing of a chunk
+                with such a row is sent.
+            RowRefused: the database refused a row for good.
+            sqlalchemy.exc.DBAPIError: the database's own error, also for a missing table or column.
+        """
+        name, schema = self._section.table, context.schema
+        facts = self._tables.find(context.connection, name, schema)
+        try:
+            return {"inserted": self._insert(facts, payload, context)}
+        except Reject:
+            if self._tables.reload(context.connection, name, schema) != facts:
+                raise TableChanged(name) from None
+            raise
+        except SQLAlchemyError:
+            self._tables.forget(context.connection, name, schema)
+            raise
+
+    def _insert(self, facts: TableFacts, payload: Any, context: PartContext) -> int:
+        model = self._row_model(facts, context)
+        if self._section.source == "attachments":
+            return self._insert_attachments(facts, model, context)
+        rows = decoded_rows(self._rows_of(payload), model.from_object, "the payload")
+        return context.bulk_insert(facts.table, rows, chunk_rows=self._section.chunk_rows)
+
+    def _insert_attachments(self, facts: TableFacts, model: RowModel[TableRow], context: PartContext) -> int:
+        if not context.attachments:
+            raise Reject(
+                "invalid_payload", "The job has no attachment: its rows are expected in attachments."
+            )
+        readers = [(_reader(attachment), attachment) for attachment in context.attachments.values()]
+        inserted = 0
+        for reader, attachment in readers:
+            with attachment.open() as stream:
+                rows = reader(stream, model, f"the attachment {attachment.name!r}")
+                inserted += context.bulk_insert(facts.table, rows, chunk_rows=self._section.chunk_rows)
+        return inserted
+
+    def _rows_of(self, payload: Any) -> list[Any]:
+        key = self._section.rows_key
+        rows = payload.get(key) if isinstance(payload, dict) else None
+        if not isinstance(rows, list):
+            raise Reject(
+                "invalid_payload",
+                f"The payload has no rows: expected an object with a list of objects under {key!r}.",
+                [ErrorDetail(column=f"$.{key}", rule="expected a list of objects")],
+            )
+        return rows
+
+    def _row_model(self, facts: TableFacts, context: PartContext) -> RowModel[TableRow]:
+        section, dialect = self._section, context.connection.dialect.name
+        model = self._models.get((dialect, facts.columns))
+        if model is None:
+            check_configured_columns(context.connection, facts, self._configured)
+            model = table_row_model(facts, dialect, section.columns, section.customer_column)
+            self._models[dialect, facts.columns] = model
+        if section.customer_column is None:
+            return model
+        return owned_rows(model, section.customer_column, context.customer_id)
+
+
+def _reader(attachment: LocalAttachment) -> Reader:
+    content_type = (attachment.content_type or "").partition(";")[0].strip().lower()
+    suffix = PurePath(attachment.name).suffix.lower()
+    for kind in (content_type, suffix):
+        if kind in READERS:
+            return READERS[kind]
+    raise Reject(
+        "invalid_rows",
+        f"The attachment {attachment.name!r} is neither CSV nor JSON Lines: expected the content type "
+        "text/csv or application/x-ndjson, or a name that ends in .csv, .jsonl or .ndjson.",
+    )

@@ -82,13 +82,25 @@ def load_registry(handlers: settings.Handlers, *, entry_points: bool = True) -> 
     for entry_point in _installed() if entry_points else ():
         _add(specs, _specs_of(_loaded(entry_point)))
     for section in handlers.insert:
-        _add(specs, iter([_built_in(section)]))
+        _add(specs, iter([insert_spec(section)]))
     return Registry(specs)
 
 
 def handler_specs(function: Callable[..., Any]) -> tuple[HandlerSpec, ...]:
     """The specs of a function that is marked with `handles`, one for each job type; raises `BadHandler`."""
     return tuple(_spec(function, mark.job_type, mark.model) for mark in marks_of(function))
+
+
+def insert_spec(section: settings.InsertHandler) -> HandlerSpec:
+    """The built-in handler that a section `[[handlers.insert]]` configures."""
+    return HandlerSpec(
+        job_type=section.type,
+        function=InsertRows(section),
+        model=Any,
+        source=f"[[handlers.insert]] type = {section.type!r}, table = {section.table!r}",
+        summary=f"Inserts rows from the job's {section.source} into the table {section.table}.",
+        decode=payload_decoder(section.type, Any),
+    )
 
 
 def _add(specs: dict[str, HandlerSpec], found: Iterator[HandlerSpec]) -> None:
@@ -135,17 +147,6 @@ def _loaded(entry_point: EntryPoint) -> object:
             "expected a module or a function marked with `handles`. Repair or remove its package."
         )
     return found
-
-
-def _built_in(section: settings.InsertHandler) -> HandlerSpec:
-    return HandlerSpec(
-        job_type=section.type,
-        function=InsertRows(section),
-        model=Any,
-        source=f"[[handlers.insert]] type = {section.type!r}, table = {section.table!r}",
-        summary=f"Inserts rows from the job's {section.source} into the table {section.table}.",
-        decode=payload_decoder(section.type, Any),
-    )
 
 
 def _spec(function: Callable[..., Any], job_type: str, model: Any) -> HandlerSpec:

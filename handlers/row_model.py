@@ -3,6 +3,7 @@
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NotRequired, Required, TypeVar
 
@@ -10,11 +11,13 @@ import msgspec
 from msgspec import inspect
 
 from config.result import ErrorDetail
-from handlers.faults import MISSING_FIELD, UNKNOWN_FIELD, can_be_told, msgspec_fault
+from handlers.faults import can_be_told, msgspec_fault
 
 Row = TypeVar("Row")
 Value = TypeVar("Value")
 
+UNKNOWN_COLUMN: Final = "unknown column"
+MISSING_COLUMN: Final = "missing required column"
 UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 DECIMAL: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
@@ -57,7 +60,14 @@ class RowModel(Generic[Row]):
         self._from_json = msgspec.json.Decoder(row_type)
         self._raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
         self._required = frozenset(field.name for field in self.fields.values() if field.required)
+        self._finish_row: Callable[[Row], Row] | None = None
         self._finishing = [(field.name, field.finish) for field in self.fields.values() if field.finish]
+
+    def finished_by(self, finish_row: Callable[[Row], Row]) -> "RowModel[Row]":
+        """The same model, each of its rows finished by this function, which raises `BadRow` for a bad one."""
+        model = copy(self)
+        model._finish_row = finish_row  # noqa: SLF001 - the copy is this class's own
+        return model
 
     def columns(self, header: Sequence[str]) -> list[RowField]:
         """The fields that a CSV header names, in its order; raises `BadRow` where they do not fit."""
@@ -65,11 +75,11 @@ class RowModel(Generic[Row]):
         if len(unknown) == len(header):
             # The file may have no header: its first line would be values.
             raise BadRow([ErrorDetail(rule="the first line is no header: none of its names is known")])
-        faults = [ErrorDetail(column=_told(name), rule="unknown column") for name in unknown]
+        faults = [ErrorDetail(column=_told(name), rule=UNKNOWN_COLUMN) for name in unknown]
         repeated = {name for name in header if name in self.fields and header.count(name) > 1}
         faults += [ErrorDetail(column=name, rule="repeated column") for name in sorted(repeated)]
         missing = sorted(self._required - set(header))
-        faults += [ErrorDetail(column=name, rule="missing required column") for name in missing]
+        faults += [ErrorDetail(column=name, rule=MISSING_COLUMN) for name in missing]
         if faults:
             raise BadRow(faults)
         return [self.fields[name] for name in header]
@@ -98,7 +108,7 @@ class RowModel(Generic[Row]):
         except UNREADABLE as error:
             rule = "expected a JSON object" if isinstance(error, msgspec.ValidationError) else "not JSON"
             raise BadRow([ErrorDetail(rule=rule)]) from None
-        whole: Exception = ValueError(UNKNOWN_FIELD)
+        whole: Exception = ValueError(UNKNOWN_COLUMN)
         try:
             if raw.keys() <= self.fields.keys():
                 return self._finished(self._from_json.decode(line))
@@ -110,7 +120,7 @@ class RowModel(Generic[Row]):
         """The row in a value that JSON gave; raises `BadRow`."""
         if not isinstance(value, dict):
             raise BadRow([ErrorDetail(rule="expected an object")])
-        whole: Exception = ValueError(UNKNOWN_FIELD)
+        whole: Exception = ValueError(UNKNOWN_COLUMN)
         try:
             if value.keys() <= self.fields.keys():
                 return self._finished(msgspec.convert(value, self._row_type))
@@ -124,17 +134,17 @@ class RowModel(Generic[Row]):
             value = values.get(name)
             if value is not None:
                 values[name] = finish(value)
-        return row
+        return row if self._finish_row is None else self._finish_row(row)
 
     def _faults(
         self, values: Mapping[str, Value], convert: Callable[[RowField, Value], Any], whole: Exception
     ) -> list[ErrorDetail]:
         """All faults of a row, field by field; or `whole`, the row's own, if no single field has one."""
         faults = [
-            ErrorDetail(column=_told(name), rule=UNKNOWN_FIELD) for name in values if name not in self.fields
+            ErrorDetail(column=_told(name), rule=UNKNOWN_COLUMN) for name in values if name not in self.fields
         ]
         faults += [
-            ErrorDetail(column=name, rule=MISSING_FIELD) for name in sorted(self._required - values.keys())
+            ErrorDetail(column=name, rule=MISSING_COLUMN) for name in sorted(self._required - values.keys())
         ]
         for name, field in self.fields.items():
             fault = _field_fault(field, values[name], convert) if name in values else None
@@ -219,7 +229,7 @@ def _convert_text(field: RowField, text: str) -> Any:
     try:
         return msgspec.convert(_read_text(field, text), field.type, strict=False)
     except msgspec.ValidationError as error:
-        rule = (msgspec_fault(error).rule or "").partition(", got ")[0]
+        rule = (msgspec_fault(error).rule or "").partition(", got ")[0].removesuffix(" | null")
         raise ValueError(rule) from None
 
 

@@ -100,11 +100,10 @@ def _facts(connection: Connection, column: ReflectedColumn, keys: list[str]) -> 
 
 
 def _counts_up(column: ReflectedColumn, keys: list[str]) -> bool:
-    told: object = column.get("autoincrement", False)
-    if told == "auto":
-        # The dialect cannot tell; where it cannot, a key of one INTEGER column counts up.
-        return keys == [column["name"]] and isinstance(column["type"], INTEGER)
-    return told is True
+    if "autoincrement" in column:
+        return column["autoincrement"]
+    # Where the dialect does not tell, a key of one INTEGER column counts up.
+    return keys == [column["name"]] and isinstance(column["type"], INTEGER)
 
 
 def _only_generated(column: ReflectedColumn) -> bool:
