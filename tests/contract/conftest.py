@@ -1,7 +1,7 @@
 """The queues of the conformance suite as fixtures."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,7 @@ from tests.support.queue_backends import (
 )
 from worker.transports.base import Transport
 
-STRICT = ["memory", "sql-sqlite", "sql-postgresql", "sqs-stand-in"]
-ALL = [*STRICT, "sqs-moto"]
+BACKENDS = ["memory", "sql-sqlite", "sql-postgresql", "sqs-stand-in", "sqs-moto"]
 
 
 @pytest.fixture(scope="session")
@@ -38,17 +37,17 @@ def moto() -> Iterator[Callable[[str], str]]:
 def backend(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Backend]:
-    """A backend by name; every one of them, unless a test names those that it runs on."""
+    """A backend by name; every one of them, unless a test is marked as `not_on` it."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    make = {
+    make: dict[str, Callable[[], AbstractContextManager[Backend]]] = {
         "sql-sqlite": lambda: nullcontext(sqlite_backend(tmp_path)),
         "sql-postgresql": lambda: nullcontext(postgresql_backend(request.getfixturevalue("postgresql"))),
         "memory": lambda: nullcontext(memory_backend()),
         "sqs-stand-in": stand_in_backend,
         "sqs-moto": lambda: nullcontext(Backend(request.getfixturevalue("moto"), RealClock())),
-    }[request.param]
-    with make() as backend, closing(backend):
+    }
+    with make[request.param]() as backend, closing(backend):
         yield backend
 
 
@@ -61,12 +60,13 @@ def queue(backend: Backend) -> Transport:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the mark of the tests that moto cannot pass."""
-    config.addinivalue_line("markers", "moto_is_wrong(why): not run on moto, whose SQS differs from AWS here")
+    """Register the mark of the tests that cannot run everywhere."""
+    config.addinivalue_line("markers", "not_on(backend, why): the backend cannot keep this promise")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test on every backend; on moto only where moto is right."""
+    """Run each test on every backend that it is not marked against."""
     if "backend" in metafunc.fixturenames:
-        left_out = metafunc.definition.get_closest_marker("moto_is_wrong")
-        metafunc.parametrize("backend", STRICT if left_out else ALL, indirect=True)
+        left_out = {mark.args[0] for mark in metafunc.definition.iter_markers("not_on")}
+        backends = [backend for backend in BACKENDS if backend not in left_out]
+        metafunc.parametrize("backend", backends, indirect=True)

@@ -80,9 +80,12 @@ def sqlite_backend(directory: Path) -> Backend:
     return Backend(lambda queue: f"sql://{directory}/queues.db?queue={queue}", ShiftedClock())
 
 
-def stand_in_backend(server: SqsServer, clock: ShiftedClock) -> Backend:
-    """SQS on the project's stand-in, which runs on `clock`."""
-    return Backend(lambda queue: f"{server.endpoint_url.replace('http', 'sqs+http')}/{queue}", clock)
+@contextmanager
+def stand_in_backend() -> Iterator[Backend]:
+    """SQS on the project's stand-in."""
+    clock = ShiftedClock()
+    with SqsServer(clock=clock) as server:
+        yield Backend(lambda queue: f"{server.endpoint_url.replace('http', 'sqs+http')}/{queue}", clock)
 
 
 def postgresql_backend(server: PostgreSQLServer) -> Backend:
