@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import check, consume, explain, failed, handlers, results, setup, submit
+from worker.cli import check, consume, demo, explain, failed, handlers, results, setup, submit
 from worker.cli.errors import CommandGroup
 
 EPILOG = "Exit status: 0 done, 1 error, 2 wrong usage, 78 wrong configuration."
@@ -28,6 +28,7 @@ def build_app() -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
+    app.command("demo", short_help="Run the whole way on this machine, without AWS.")(demo.demo)
     app.command("consume", short_help="Receive jobs and run them (messenger:consume).")(consume.consume)
     app.command("submit", short_help="Put a job on the request queue (messenger:dispatch).")(submit.submit)
     app.command("results", short_help="Show the results on the response queue.")(results.results)
