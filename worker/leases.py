@@ -22,8 +22,12 @@ def renewal_moment(expires_at: float, lease_seconds: float) -> float:
 
 
 def retry_moment(now: float, expires_at: float) -> float:
-    """When to try again after an extension failed: a quarter of what is left, between 0.2 s and 5 s."""
-    return now + min(max((expires_at - now) / 4, RETRY_SECONDS_MINIMUM), RETRY_SECONDS_MAXIMUM)
+    """When to try again after an extension failed: a quarter of what is left, between 0.2 s and 5 s.
+
+    Never after the end: then the lease is lost, and that is to be told at once.
+    """
+    pause_seconds = min(max((expires_at - now) / 4, RETRY_SECONDS_MINIMUM), RETRY_SECONDS_MAXIMUM)
+    return min(now + pause_seconds, expires_at)
 
 
 def gather_moment(now: float, lease_seconds: float) -> float:
@@ -78,33 +82,36 @@ class Leases:
             self._extend(source, batch)
         with self._lock:
             nearest = min(self._due.values(), default=now + self._lease_seconds)
-        # A lease received during the sleep is due half a lease later at the earliest: a quarter is in time.
-        return max(0.0, min(nearest - self._clock.monotonic(), self._lease_seconds / 4))
+        # A poll takes a third of a lease at most, so what comes during the sleep is due a sixth later.
+        return max(0.0, min(nearest - self._clock.monotonic(), self._lease_seconds / 8))
 
     def _take_due(self, now: float) -> dict[Transport, list[Held]]:
         batches: dict[Transport, list[Held]] = defaultdict(list)
         horizon = gather_moment(now, self._lease_seconds)
         with self._lock:
-            if not any(moment <= now for moment in self._due.values()):
-                return batches
-            expired = [held for held, moment in self._due.items() if moment <= now >= held.expires_at]
-            for held in [held for held, moment in self._due.items() if moment <= horizon]:
-                if held not in expired:
-                    batches[held.source].append(held)
-        for held in expired:
-            self._lose(held, "expired")
+            if any(moment <= now for moment in self._due.values()):
+                for held, moment in self._due.items():
+                    if moment <= horizon:
+                        batches[held.source].append(held)
         return batches
 
-    def _extend(self, source: Transport, batch: list[Held]) -> None:
+    def _extend(self, source: Transport, due: list[Held]) -> None:
         # The new end counts from before the call: the queue may have counted from any moment of it.
         before = self._clock.monotonic()
+        batch = self._without_expired(due, before)
         try:
-            faults = source.extend([held.delivery for held in batch], self._lease)
+            faults = source.extend([held.delivery for held in batch], self._lease) if batch else {}
         except TransportError as error:
             log.warning("lease.failed", queue=source.name, count=len(batch), error=str(error))
             faults = dict.fromkeys(range(len(batch)), Fault("unavailable", str(error)))
         for position, held in enumerate(batch):
             self._note(held, faults.get(position), before)
+
+    def _without_expired(self, batch: list[Held], now: float) -> list[Held]:
+        for held in batch:
+            if held.expires_at <= now:
+                self._lose(held, "expired")
+        return [held for held in batch if held.expires_at > now]
 
     def _note(self, held: Held, fault: Fault | None, before: float) -> None:
         if fault is not None and fault.lost:

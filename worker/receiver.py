@@ -51,26 +51,32 @@ class Receiver:
             try:
                 self._receive(places)
             except TransportError as error:
-                self._room.fill(places, 0)
                 failures += 1
                 self._back_off(failures, error)
             else:
                 failures = 0
 
     def _receive(self, places: int) -> None:
+        held: list[Held] = []
+        try:
+            held = self._poll(places)
+        finally:
+            self._room.fill(places, len(held))
+        for one in held:
+            self._hand_over(one)
+
+    def _poll(self, places: int) -> list[Held]:
         before = self._clock.monotonic()
         deliveries = self._source.receive(places, self._wait, self._lease)
         if self._stop.is_set():
             self._give_back(deliveries)
-            deliveries = []
+            return []
         received_at = self._clock.now()
         expires_at = before + self._lease.total_seconds()
         started_at = self._clock.monotonic()
         held = [Held(one, self._source, received_at, started_at, expires_at) for one in deliveries]
         self._leases.keep(held)
-        self._room.fill(places, len(held))
-        for one in held:
-            self._hand_over(one)
+        return held
 
     def _give_back(self, deliveries: list[Delivery]) -> None:
         """What a late poll still brings after the stop goes back at once."""
