@@ -18,6 +18,7 @@ CODES: Final[dict[str, str]] = {
     "dry_run_unsupported": "This release does not run jobs with `dry_run`.",
     "too_old": "The job is older than the inbox is kept: whether it ran before can no longer be told.",
     "content_conflict": "Another content came before under the same job and customer; it is not answered.",
+    "internal_error": "The worker failed at this message again and again; its operators are told.",
     # A part failed for good.
     "attachment_missing": "The attachment's object is not there.",
     "attachment_mismatch": "The attachment's size or SHA-256 is not what the job says.",
@@ -25,7 +26,6 @@ CODES: Final[dict[str, str]] = {
     "invalid_payload": "The payload does not have the form that the handler asks for.",
     "invalid_rows": "Rows have unknown or missing columns or values of a wrong type; `details` names them.",
     "bad_result": "The handler returned what cannot be encoded as JSON, or more than 64 KiB of it.",
-    "rejected_by_handler": "The handler refused the part.",
     "unique_violation": "A row with the same unique key exists already.",
     "foreign_key_violation": "A row refers to another row that is not there.",
     "not_null_violation": "A column that must have a value has none.",
@@ -46,6 +46,7 @@ CODES: Final[dict[str, str]] = {
     # Waits; never counted as an attempt.
     "busy": "Another worker holds this part, or a lock was not granted in time.",
     "shard_away": "The customer's database cannot be asked now.",
+    "directory_away": "The map from customers to databases cannot be asked now.",
     "customer_paused": "The customer is paused or being moved.",
     "attachment_unavailable": "The attachment store does not answer now.",
     "no_disk_space": "The disk budget for attachments is used up for the moment.",
