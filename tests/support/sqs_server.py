@@ -168,6 +168,10 @@ class SqsServer:
         faults.extend([None] * after)
         faults.extend([Fault(action, **fault)] * times)
 
+    def heal(self) -> None:
+        """Forget all faults."""
+        self._faults.clear()
+
     async def serve(self) -> None:
         """Listen until `stop`."""
         self._loop = asyncio.get_running_loop()

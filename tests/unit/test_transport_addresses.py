@@ -1,0 +1,106 @@
+"""Queue URLs, and the transports that they open."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.settings import Queues
+from worker.transports.addresses import BadQueueUrl, SqlAddress, SqsAddress, read_address, sqlite_url
+from worker.transports.factory import open_transport
+from worker.transports.sql import SqlTransport
+from worker.transports.sql_table import sqlite_path
+from worker.transports.sqs import SqsTransport
+
+SETTINGS = Queues(request=["sqs://a"], response="sqs://b", failure="sqs://c", region="eu-west-1")
+HTTPS = "https://sqs.eu-west-1.amazonaws.com"
+VPC = "vpce-1.sqs.eu-central-1.vpce.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("sqs://requests", SqsAddress("requests")),
+        (
+            "sqs://sqs.eu-west-1.amazonaws.com/123456789012/requests",
+            SqsAddress("requests", f"{HTTPS}/123456789012/requests", HTTPS, "eu-west-1"),
+        ),
+        (
+            f"sqs://{VPC}/123456789012/requests",
+            SqsAddress("requests", f"https://{VPC}/123456789012/requests", f"https://{VPC}", "eu-central-1"),
+        ),
+        (
+            "sqs+http://127.0.0.1:9324/000000000000/requests",
+            SqsAddress(
+                "requests", "http://127.0.0.1:9324/000000000000/requests", "http://127.0.0.1:9324", None
+            ),
+        ),
+        ("sqs+http://127.0.0.1:9324/requests", SqsAddress("requests", None, "http://127.0.0.1:9324", None)),
+        ("sql:///var/q.db?queue=requests", SqlAddress(sqlite_url("/var/q.db"), "requests")),
+        ("sql+sqlite:////var/q.db?queue=requests", SqlAddress(sqlite_url("/var/q.db"), "requests")),
+    ],
+)
+def test_a_queue_url_names_a_queue_and_where_it_is(url: str, address: SqsAddress | SqlAddress) -> None:
+    """Each form of the documentation is understood."""
+    assert read_address(url) == address
+
+
+def test_a_database_url_keeps_its_own_options() -> None:
+    """Only the queue's name is taken out of it."""
+    address = read_address("sql+postgresql+psycopg://user:pw@host/db?sslmode=require&queue=requests")
+    assert isinstance(address, SqlAddress)
+    assert address.queue_name == "requests"
+    assert address.url.render_as_string(hide_password=False) == (
+        "postgresql+psycopg://user:pw@host/db?sslmode=require"
+    )
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\x00/"), min_size=1, max_size=30))
+def test_any_file_name_is_found_again(name: str) -> None:
+    """Question marks, percent signs and the like are part of a name, not of the URL."""
+    assert sqlite_path(sqlite_url(f"/var/{name}")) == Path(f"/var/{name}")
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("requests", "without ://"),
+        ("", "without ://"),
+        ("kafka://requests", "'kafka'"),
+        ("https://sqs.eu-west-1.amazonaws.com/1/requests", "'https'"),
+        ("sqs://orders.fifo", "FIFO"),
+        ("sqs://", "no queue name"),
+        ("sqs://a b", "no queue name"),
+        ("sqs://requests?x=1", "no user, query"),
+        ("sqs://user:s3cret@host/1/requests", "no user, query"),
+        ("sql://host/q.db?queue=requests", "three slashes"),
+        ("sql:///?queue=requests", "three slashes"),
+        ("sql:///var/q.db", r"\?queue=NAME"),
+        ("sql:///var/q.db?queue=", "no queue name"),
+        ("sql:///var/q.db?queue=a&x=1", r"\?queue=NAME"),
+        ("sql+mysql+pymysql://user:s3cret@host/db?queue=a", "'mysql'"),
+        ("sql+nonsense", "without ://"),
+        ("sql+postgresql+psycopg://user:s3cret@host/db", r"\?queue=NAME"),
+        ("sql+sqlite://?queue=a", "not absolute"),
+        ("sql+://user:s3cret@host?queue=a", "no SQLAlchemy URL"),
+        ("sqs://[x/1/requests", "no URL"),
+    ],
+)
+def test_a_bad_queue_url_says_what_was_expected_and_found(url: str, found: str) -> None:
+    """And repeats no password."""
+    with pytest.raises(BadQueueUrl, match=found) as raised:
+        read_address(url)
+    assert "expected sqs://queue-name" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_url_opens_its_transport_without_touching_anything(tmp_path: Path) -> None:
+    """Opening connects to nothing and creates nothing."""
+    embedded = open_transport(f"sql://{tmp_path}/q.db?queue=requests", SETTINGS, timedelta(seconds=30))
+    remote = open_transport("sqs://requests", SETTINGS, timedelta(seconds=30))
+    assert isinstance(embedded, SqlTransport)
+    assert isinstance(remote, SqsTransport)
+    assert (embedded.name, remote.name) == ("requests", "requests")
+    assert list(tmp_path.iterdir()) == []
