@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol, TypeVar
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, FromClause
 from sqlalchemy.orm import Session
 
 from config.job import Job
@@ -162,7 +162,7 @@ class PartContext:
             yield session
             session.commit()
 
-    def bulk_insert(self, table: Table, rows: Iterable[Any], *, chunk_rows: int = CHUNK_ROWS) -> int:
+    def bulk_insert(self, table: FromClause, rows: Iterable[Any], *, chunk_rows: int = CHUNK_ROWS) -> int:
         """Insert rows in chunks and return how many; `rows` may be a generator: memory stays bounded.
 
         Args:

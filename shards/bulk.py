@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, FromClause, TableClause, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.result import ErrorDetail
@@ -25,7 +25,7 @@ class RowRefused(KnownFailure):
 
 def insert_rows(
     connection: Connection,
-    table: Table,
+    table: FromClause,
     rows: Iterable[Any],
     *,
     chunk_rows: int = CHUNK_ROWS,
@@ -42,8 +42,10 @@ def insert_rows(
             chunk stays, what came before it does until the transaction is rolled back.
         SQLAlchemyError, KnownFailure: any other failure, as it came; only a rollback of the transaction
             can follow.
-        TypeError: a row is none of the kinds above.
+        TypeError: `table` is no table, or a row is none of the kinds above.
     """
+    if not isinstance(table, TableClause):
+        raise TypeError(f"Rows can only be inserted into a table: found {type(table).__name__}.")
     done = 0
     for chunk in _chunks(rows, chunk_rows, chunk_bytes):
         _insert_chunk(connection, table, chunk, rows_before=done)
@@ -92,7 +94,7 @@ def _weight(value: Any) -> int:
     return 0
 
 
-def _insert_chunk(connection: Connection, table: Table, chunk: Sequence[Row], rows_before: int) -> None:
+def _insert_chunk(connection: Connection, table: TableClause, chunk: Sequence[Row], rows_before: int) -> None:
     savepoint = connection.begin_nested()
     try:
         _send(connection, table, chunk)
@@ -108,7 +110,9 @@ def _insert_chunk(connection: Connection, table: Table, chunk: Sequence[Row], ro
     _insert_one_by_one(connection, table, chunk, rows_before)
 
 
-def _insert_one_by_one(connection: Connection, table: Table, chunk: Sequence[Row], rows_before: int) -> None:
+def _insert_one_by_one(
+    connection: Connection, table: TableClause, chunk: Sequence[Row], rows_before: int
+) -> None:
     savepoint = connection.begin_nested()
     for number, row in enumerate(chunk, start=rows_before + 1):
         try:
@@ -123,7 +127,7 @@ def _insert_one_by_one(connection: Connection, table: Table, chunk: Sequence[Row
     savepoint.commit()
 
 
-def _send(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+def _send(connection: Connection, table: TableClause, rows: Sequence[Row]) -> None:
     # A statement takes its columns from its first row and would drop further ones of later rows: each run of
     # rows with the same columns is a statement of its own.
     statement = insert(table).inline()
