@@ -11,7 +11,7 @@ from config.measures import format_duration
 from config.problems import Location, found, unknown_name
 from config.settings import Settings, Shard
 
-SQS_LEASE_MINIMUM: Final = timedelta(seconds=30)
+SQS_LEASE_MINIMUM: Final = timedelta(seconds=3)
 SQS_LEASE_MAXIMUM: Final = timedelta(hours=12)
 QUEUE: Final = re.compile(r"sqs(\+https?)?://[^/\s]+(/\S+)?|(sql:///|sql\+[a-z0-9+]+://)\S+[?&]queue=\S+")
 BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -80,7 +80,7 @@ def _lease_problems(settings: Settings) -> Iterator[Finding]:
     if not any(url.startswith("sqs") for url in settings.queues.request):
         return
     if not SQS_LEASE_MINIMUM <= lease <= SQS_LEASE_MAXIMUM:
-        # A receive may hang as long as a long poll (20 s): a shorter lease could end unrenewed.
+        # SQS counts whole seconds, and a poll takes a third of the lease at most.
         bounds = f"{format_duration(SQS_LEASE_MINIMUM)} to {format_duration(SQS_LEASE_MAXIMUM)}"
         yield Finding(
             ("worker", "lease"), f"expected {bounds} for an SQS queue, found {format_duration(lease)}"

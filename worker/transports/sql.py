@@ -76,6 +76,7 @@ class SqlTransport:
         self._clock = clock
         self._pause = pause
         self._closing = Event()
+        self._waking = Event()
         self._engine = open_engine(url)
         self._reader = reading(self._engine)
 
@@ -84,7 +85,7 @@ class SqlTransport:
         with self._connected(self._reader) as connection:
             watch = Watch(connection, self.name)
             for pause_seconds in chain([0.0], pauses(wait)):
-                if pause_seconds and self._pause(self._closing, pause_seconds):
+                if pause_seconds and self._pause(self._waking, pause_seconds):
                     break
                 if watch.sees_message(self._clock()) and (taken := self._take(maximum, lease)):
                     return taken
@@ -161,11 +162,12 @@ class SqlTransport:
 
     def interrupt(self) -> None:
         """As the protocol says."""
-        self._closing.set()
+        self._waking.set()
 
     def close(self) -> None:
         """Wakes a receive that waits; it ends with nothing in hand."""
         self._closing.set()
+        self._waking.set()
         self._engine.pool.dispose()
 
     def _take(self, maximum: int, lease: timedelta) -> list[Delivery]:

@@ -1,0 +1,41 @@
+"""Handlers for the end-to-end tests: they can be told by files to wait, and so stopped at a known moment."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from handlers import PartContext, handles
+
+INSERT = text("INSERT INTO orders (order_no, customer_id, note) VALUES (:order_no, :customer_id, :note)")
+PATIENCE_SECONDS = 60
+
+
+@handles("orders.slow", dict)
+def insert_slowly(payload: dict[str, Any], context: PartContext) -> dict[str, int]:
+    """Insert the rows, say so by the file `started`, and go on when the file `go_on` is there."""
+    rows = [{"note": None, **row, "customer_id": context.customer_id} for row in payload["rows"]]
+    context.connection.execute(INSERT, rows)
+    started, go_on = Path(payload["started"]), Path(payload["go_on"])
+    started.with_name(f"{started.name}.{os.getpid()}.{context.customer_id}").touch()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not go_on.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return {"inserted": len(rows)}
+
+
+@handles("orders.killer", dict)
+def kill_the_process(payload: dict[str, Any], context: PartContext) -> None:
+    """End the process as an out-of-memory killer would."""
+    del payload, context
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@handles("orders.crash", dict)
+def fail_unexpectedly(payload: dict[str, Any], context: PartContext) -> None:
+    """Raise what no handler should."""
+    del context
+    raise RuntimeError(f"secret value {payload['secret']}")
