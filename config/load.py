@@ -157,7 +157,8 @@ def _validate(draft: Draft) -> tuple[Settings | None, list[str]]:
         *(f"{describe_error(entry, Settings)} ({draft.origin(entry['loc'])})" for entry in errors),
     ]
     for entry in errors:
-        _remove(draft.tables, _smallest_removable(entry))
+        if place := _smallest_removable(entry):
+            _remove(draft.tables, place)
     try:
         return Settings.model_validate(draft.tables), problems
     except ValidationError:

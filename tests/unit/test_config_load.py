@@ -155,6 +155,14 @@ def test_a_wrong_section_is_told_with_its_name(tmp_path: Path, text: str, proble
     assert problems(tmp_path, f"{text}\n{QUEUES}") == [problem]
 
 
+def test_a_missing_section_is_told_beside_the_other_problems(tmp_path: Path) -> None:
+    """What cannot be built at all still does not hide what else is wrong."""
+    assert problems(tmp_path, "[worker]\nlease = 5") == [
+        "queues: expected a table, found nothing; this key is required (config.toml)",
+        f"worker.lease: expected {DURATION} of at least 1s, found 5 (config.toml)",
+    ]
+
+
 def test_an_unknown_key_that_resembles_nothing_lists_what_there_is(tmp_path: Path) -> None:
     """Without a near miss, the known keys of that section are named."""
     (problem,) = problems(tmp_path, f"{QUEUES}\n[logging]\nzzz = 1")

@@ -30,7 +30,7 @@ def build_app() -> typer.Typer:
     )
     app.command("demo", short_help="Run the whole way on this machine, without AWS.")(demo.demo)
     app.command("consume", short_help="Receive jobs and run them (messenger:consume).")(consume.consume)
-    app.command("submit", short_help="Put a job on the request queue (messenger:dispatch).")(submit.submit)
+    app.command("submit", short_help="Put a job on the request queue ($bus->dispatch()).")(submit.submit)
     app.command("results", short_help="Show the results on the response queue.")(results.results)
     app.add_typer(
         failed.build_app(), name="failed", short_help="Look at failed messages (messenger:failed:*)."
@@ -65,7 +65,10 @@ def shardworker(
 def _print_version(*, wanted: bool) -> None:
     if not wanted:
         return
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    typer.echo(f"shardworker {version('shardworker')}")
+    try:
+        typer.echo(f"shardworker {version('shardworker')}")
+    except PackageNotFoundError:
+        typer.echo("shardworker, run from a checkout that is not installed")
     raise typer.Exit

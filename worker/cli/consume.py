@@ -42,7 +42,9 @@ def consume(
         ),
     ] = None,
 ) -> None:
-    """Receive jobs and run them until told to stop. Mirrors `messenger:consume`.
+    """Receive jobs and run them until told to stop.
+
+    Mirrors `messenger:consume`.
 
     SIGTERM or Ctrl-C drains: nothing more is received, what runs is finished and answered, the rest goes
     back to the queue. A second signal gives everything back at once.

@@ -29,7 +29,9 @@ def build_app() -> typer.Typer:
 def list_failed(
     *, config: ConfigOption = None, maximum: MaximumOption = 50, as_json: JsonOption = False
 ) -> None:
-    """List the failure queue: what failed, why and when. Mirrors `messenger:failed:show`.
+    """List the failure queue: what failed, why and when.
+
+    Mirrors `messenger:failed:show`.
 
     The messages stay where they are. With --json each one is a line.
     """
@@ -51,7 +53,10 @@ def show_failed(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one failed message with its headers and its original body. Mirrors `messenger:failed:show ID`."""
+    """Show one failed message with its headers and its original body.
+
+    Mirrors `messenger:failed:show ID`.
+    """
     settings = open_settings(config).settings
     message = _one(list(failed_messages(settings, SEARCHED_MAXIMUM)), message_id)
     details = message.summary()

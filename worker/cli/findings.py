@@ -133,15 +133,11 @@ def _table(handler: InsertHandler, shard: Shard, schema: str | None) -> list[str
             facts = read_table(connection, handler.table, schema)
     except (SQLAlchemyError, KnownFailure) as error:
         reason = classify(error, shard.dialect).message
-        return [f"The insertion {handler.type!r} cannot use its table: {reason}"]
+        return [f"{reason} Create the table for {handler.type!r}, or correct [[handlers.insert]]."]
     known = {column.name for column in facts.columns}
     wanted = [*(handler.columns or ()), *filter(None, [handler.customer_column])]
     missing = [column for column in wanted if column not in known]
-    return (
-        [f"The insertion {handler.type!r} names columns that it lacks: {', '.join(missing)}."]
-        if missing
-        else []
-    )
+    return [f"It has no column {column!r}, which {handler.type!r} is to fill." for column in missing]
 
 
 def _handlers(settings: Settings) -> Iterator[Finding]:

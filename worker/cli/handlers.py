@@ -8,7 +8,9 @@ from worker.cli.output import print_json, print_line, print_table
 
 
 def handlers(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the job types that this worker handles. Mirrors `debug:messenger`.
+    """List the job types that this worker handles.
+
+    Mirrors `debug:messenger`.
 
     Handlers come from [handlers] modules, from installed packages and from [[handlers.insert]].
     """

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
+from config.job import BadMessage
 from config.result import CustomerResult, Result, decode_result
 from config.settings import Settings
 from worker.cli.bodies import fields_of, full_body
@@ -110,7 +111,7 @@ def _show(settings: Settings, batch: Sequence[Delivery], *, as_json: bool, as_li
 def _row(body: str) -> tuple[Any, ...]:
     try:
         result = decode_result(body)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    except BadMessage:
         return "?", None, "unreadable", None, None, None, "The message is no result of this worker."
     done = sum(customer.status == "succeeded" for customer in result.customers)
     return (

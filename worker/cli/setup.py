@@ -30,7 +30,9 @@ class Step(NamedTuple):
 
 
 def setup(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Create what is missing: queues and inbox tables. Mirrors `messenger:setup-transports`.
+    """Create what is missing: queues and inbox tables.
+
+    Mirrors `messenger:setup-transports`.
 
     It can be run as often as you like: what is there is left as it is. The queues keep messages for 14
     days and have no redrive policy, since the worker moves failed messages by itself. Databases, S3 buckets

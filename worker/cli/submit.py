@@ -55,7 +55,9 @@ def submit(
         ),
     ] = timedelta(),
 ) -> None:
-    """Check a job and put it on the request queue; prints its job id. Mirrors `messenger:dispatch`.
+    """Check a job and put it on the request queue; prints its job id.
+
+    Mirrors `$bus->dispatch()`: Symfony has no command for it.
 
     The job needs `type`, `partner_id` and `customers`; a missing `job_id` is made up. Attachments are stored
     in the first bucket of [attachments] buckets, under PARTNER/JOB_ID/NAME. Several request queues: the

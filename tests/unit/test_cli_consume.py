@@ -1,0 +1,97 @@
+"""`shardworker consume`: its options reach the daemon, its log goes to standard output."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from tests.support.site import Site
+from worker import daemon
+from worker.options import ConsumeOptions
+
+Started = list[tuple[Settings, ConsumeOptions]]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
+    calls: Started = []
+
+    def run_daemon(settings: Settings, options: ConsumeOptions, *_: Any) -> int:
+        calls.append((settings, options))
+        return 0
+
+    monkeypatch.setattr(daemon, "run_daemon", run_daemon)
+    return calls
+
+
+def test_without_options_the_configuration_holds(tmp_path: Path, started: Started) -> None:
+    """Nothing is changed that was not asked for."""
+    site = Site(tmp_path)
+
+    assert site.run("consume").exit_code == 0
+    assert started == [(site.settings, ConsumeOptions())]
+
+
+def test_the_options_reach_the_daemon(tmp_path: Path, started: Started) -> None:
+    """Durations as in the file; queues by name or by URL, as the configured URL."""
+    site = Site(tmp_path)
+    slow = site.settings.queues.request[1]
+    arguments = [
+        "--concurrency",
+        "2",
+        "--limit",
+        "5",
+        "--time-limit",
+        "90s",
+        "--queue",
+        "requests",
+        "--queue",
+        slow,
+    ]
+
+    assert site.run("consume", *arguments).exit_code == 0
+    assert started[0][1] == ConsumeOptions(
+        concurrency=2,
+        limit=5,
+        time_limit=timedelta(seconds=90),
+        queues=tuple(site.settings.queues.request),
+    )
+
+
+def test_warnings_of_the_configuration_are_logged_on_standard_output(
+    tmp_path: Path, started: Started
+) -> None:
+    """In the form that the configuration asks for, before the daemon starts."""
+    site = Site(tmp_path)
+    result = site.run("consume", environment={"SHARDWORKER__PARTNERS__ACME__CUSTOMERS": '["c-9"]'})
+    (line,) = [json.loads(text) for text in result.stdout.splitlines()]
+
+    assert (line["event"], line["file"]) == ("config.warning", str(site.path))
+    assert line["msg"].startswith("partners.acme.customers: ")
+    assert len(started) == 1
+
+
+def test_a_queue_that_is_not_configured_is_an_error(tmp_path: Path, started: Started) -> None:
+    """The known names are listed; the daemon is not started."""
+    result = Site(tmp_path).run("consume", "--queue", "other")
+
+    assert result.exit_code == 1
+    assert "[queues] request has: requests, slow." in result.stderr
+    assert started == []
+
+
+@pytest.mark.parametrize("arguments", [["--concurrency", "0"], ["--limit", "-1"], ["--time-limit", "5"]])
+def test_impossible_options_are_wrong_usage(tmp_path: Path, arguments: list[str], started: Started) -> None:
+    """Status 2 before anything is read or started."""
+    assert Site(tmp_path).run("consume", *arguments).exit_code == 2
+    assert started == []
+
+
+def test_the_daemon_s_status_is_the_command_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service manager decides by it."""
+    monkeypatch.setattr(daemon, "run_daemon", lambda *_: 79)
+
+    assert Site(tmp_path).run("consume").exit_code == 79

@@ -1,0 +1,213 @@
+"""`shardworker results` and `shardworker failed`: what stands on the response and the failure queue."""
+
+import json
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from config.headers import OwnHeader
+from config.result import CustomerResult, Error, Result, encode_result
+from tests.support.site import Site, dead_letter
+from worker.claim_check import offload
+from worker.cli.results import followed
+from worker.objects import open_object_store
+from worker.transports.base import Message
+
+NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
+FAILED = OwnHeader(
+    run=2,
+    origin="requests",
+    reason="The table orders is missing.",
+    code="schema_defect",
+    attempt=5,
+    instance="host:1",
+    failed_at=NOW,
+)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path).set_up()
+
+
+def result_body(job_id: str) -> str:
+    error = Error(code="unique_violation", message="A row with the same unique key exists already.")
+    return encode_result(
+        Result(
+            job_id=job_id,
+            run=1,
+            type="orders.insert",
+            partner_id="acme",
+            correlation_id=None,
+            dry_run=False,
+            status="partial",
+            customers=(
+                CustomerResult(customer_id="c-1", status="succeeded", result={"inserted": 1}),
+                CustomerResult(customer_id="c-2", status="failed", error=error),
+            ),
+            received_at=NOW,
+            finished_at=NOW,
+        )
+    )
+
+
+class TestResults:
+    def test_results_are_shown_and_stay(self, site: Site) -> None:
+        """A table for people: status, how many customers succeeded, the errors' codes."""
+        site.send("results", Message(body=result_body("job-1")))
+        result = site.run("results")
+
+        assert result.exit_code == 0
+        assert all(word in result.stdout for word in ("job-1", "partial", "1/2", "unique_violation"))
+        assert len(site.waiting("results")) == 1
+
+    def test_json_is_a_line_for_each_result_as_it_was_sent(self, site: Site) -> None:
+        """A program reads what the front door would."""
+        site.send("results", *(Message(body=result_body(f"job-{number}")) for number in range(12)))
+        lines = site.run("results", "--json").stdout.splitlines()
+
+        assert [json.loads(line) for line in lines] == [
+            json.loads(result_body(f"job-{n}")) for n in range(12)
+        ]
+
+    def test_taken_results_are_gone_afterwards(self, site: Site) -> None:
+        """More than a batch of ten, up to the maximum."""
+        site.send("results", *(Message(body=result_body(f"job-{number}")) for number in range(25)))
+        lines = site.run("results", "--take", "--json", "--max", "23").stdout.splitlines()
+
+        assert len(lines) == 23
+        assert len(site.waiting("results")) == 2
+
+    def test_what_is_no_result_is_shown_as_such(self, site: Site) -> None:
+        """Others can write to the queue; a terminal is never steered by them."""
+        site.send("results", Message(body="\x9b2J hello"), Message(body='{"job_id": 5}'))
+        table, lines = site.run("results"), site.run("results", "--json")
+
+        assert table.stdout.count("unreadable") == 2
+        assert "\x9b" not in table.stdout
+        assert [json.loads(line) for line in lines.stdout.splitlines()] == [
+            {"unreadable": "\x9b2J hello"},
+            {"job_id": 5},
+        ]
+
+    def test_an_empty_queue_says_so(self, site: Site) -> None:
+        """No empty table."""
+        assert "no result" in site.run("results").stdout
+
+    def test_a_result_by_claim_check_is_fetched(self, site: Site) -> None:
+        """The one who looks sees the result, not the reference."""
+        bucket = f"file://{site.directory}/bucket"
+        with closing(open_object_store(site.settings.queues)) as store:
+            pointer = offload(result_body("job-1"), store, bucket, "results/job-1/1.json")
+        site.send("results", Message(body=pointer.body, attributes=pointer.attributes))
+
+        assert json.loads(site.run("results", "--json").stdout)["job_id"] == "job-1"
+
+    def test_following_shows_each_message_once(self, site: Site) -> None:
+        """What is new since the last look, whatever still lies there."""
+        site.send("results", Message(body="1"), Message(body="2"))
+        pauses = []
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            site.send("results", Message(body=f"after {len(pauses)}"))
+
+        with closing(site.queue("results")) as queue:
+            batches = list(islice(followed(queue, 100, pause), 3))
+
+        assert [[delivery.body for delivery in batch] for batch in batches] == [
+            ["1", "2"],
+            ["after 1"],
+            ["after 2"],
+        ]
+
+    def test_a_queue_that_is_missing_says_what_to_do(self, tmp_path: Path) -> None:
+        """Before `setup` there is nothing to look at."""
+        result = Site(tmp_path).run("results")
+
+        assert result.exit_code == 1
+        assert "shardworker setup" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+class TestFailed:
+    def test_the_list_says_what_failed_why_and_where_it_came_from(self, site: Site) -> None:
+        """All that is known of each message, and how to see one whole."""
+        site.send(
+            "failures",
+            dead_letter(json.dumps({"job_id": "job-1", "partner_id": "acme", "type": "t"}), FAILED),
+        )
+        result = site.run("failed", "list")
+
+        assert result.exit_code == 0
+        for word in (
+            "job-1",
+            "acme",
+            "schema_defect",
+            "The table orders is missing.",
+            "2026-11-21 10:00:00Z",
+        ):
+            assert word in result.stdout
+        assert "shardworker failed show ID" in result.stdout
+
+    def test_the_list_as_json_has_a_line_for_each(self, site: Site) -> None:
+        """Times in RFC 3339, the reason with its code."""
+        site.send("failures", dead_letter('{"job_id": "job-1", "partner_id": 7}', FAILED))
+        entry = json.loads(site.run("failed", "list", "--json").stdout)
+
+        assert entry.pop("id")
+        assert entry == {
+            "job_id": "job-1",
+            "run": 2,
+            "partner_id": None,
+            "type": None,
+            "code": "schema_defect",
+            "reason": "The table orders is missing.",
+            "attempt": 5,
+            "failed_at": "2026-11-21T10:00:00Z",
+            "origin": "requests",
+        }
+
+    def test_a_message_without_a_readable_body_or_reason_is_listed(self, site: Site) -> None:
+        """Whatever lies there is seen."""
+        site.send("failures", Message(body='a:1:{s:3:"job";}'))
+
+        assert site.run_json("failed", "list")["code"] is None
+        assert "requests" not in site.run("failed", "list").stdout
+
+    def test_an_empty_queue_says_so(self, site: Site) -> None:
+        """No empty table."""
+        assert "no message" in site.run("failed", "list").stdout
+
+    def test_one_is_shown_whole(self, site: Site) -> None:
+        """With its body as it came, found by its id."""
+        site.send("failures", dead_letter('{"job_id": "job-1"}', FAILED))
+        (message,) = site.waiting("failures")
+        shown = site.run("failed", "show", message.message_id)
+        as_json = site.run_json("failed", "show", message.message_id)
+
+        assert '{"job_id": "job-1"}' in shown.stdout
+        assert "host:1" in shown.stdout
+        assert as_json["body"] == '{"job_id": "job-1"}'
+        assert "Shardworker" in as_json["headers"]
+        assert message.receipt == "" or message.receipt not in shown.stdout
+
+    def test_an_id_that_is_not_there_is_an_error(self, site: Site) -> None:
+        """It says where ids are listed."""
+        result = site.run("failed", "show", "nope")
+
+        assert result.exit_code == 1
+        assert "shardworker failed list" in result.stderr
+
+    def test_an_id_that_fits_several_is_an_error_unless_one_is_it_exactly(self, site: Site) -> None:
+        """An abbreviation must tell one message."""
+        site.send("failures", *(Message(body=str(number)) for number in range(12)))
+        ids = [message.message_id for message in site.waiting("failures")]
+        several = next(name[:1] for name in ids if sum(other.startswith(name[:1]) for other in ids) > 1)
+        result = site.run("failed", "show", several)
+
+        assert (result.exit_code == 0) is (several in ids)
+        assert site.run("failed", "show", ids[0]).exit_code == 0
