@@ -1,13 +1,8 @@
-"""Attachments: whose they are, what is verified while they are fetched, and what is left of them on disk."""
+"""Attachments: what is verified while they are fetched, and under which names they lie on disk."""
 
-import errno
 import hashlib
 import io
-import os
-import signal
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,53 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.job import AttachmentReference
-from config.settings import Attachments, Queues
+from config.settings import Attachments
+from tests.support.attachments import S3_BUCKET, Bench, directory_store, reference
 from worker.attachments import AttachmentFetcher, AttachmentsUnavailable
-from worker.objects import ObjectStore, ObjectStoreUnavailable, open_object_store
-
-S3_BUCKET = "partner-files"
-
-
-def reference(bucket: str, key: str, data: bytes = b"", **changes: Any) -> AttachmentReference:
-    fields = {
-        "name": key.rsplit("/", 1)[-1],
-        "bucket": bucket,
-        "key": key,
-        "size": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-    return AttachmentReference(**{**fields, **changes})
-
-
-def directory_store() -> ObjectStore:
-    return open_object_store(Queues(request=["sqs://a"], response="sqs://b", failure="sqs://c"))
-
-
-class Bench:
-    """A directory bucket, and fetchers that read from it."""
-
-    def __init__(self, root: Path) -> None:
-        (root / "bucket").mkdir()
-        self.bucket = (root / "bucket").as_uri()
-        self.folder = root / "bucket"
-        self.disk = root / "attachments"
-        self.store = directory_store()
-
-    def put(self, key: str, data: bytes, **changes: Any) -> AttachmentReference:
-        """Store an object; what a job would say of it, with changes."""
-        self.store.put(self.bucket, key, data)
-        return reference(self.bucket, key, data, **changes)
-
-    def fetcher(self, store: ObjectStore | None = None, **limits: Any) -> AttachmentFetcher:
-        """A fetcher as one process has it."""
-        settings = Attachments(buckets=[self.bucket, S3_BUCKET], **limits)
-        return AttachmentFetcher(store or self.store, settings, self.disk)
-
-    def files(self) -> list[str]:
-        """What lies on disk, the locks apart."""
-        names = (path.relative_to(self.disk) for path in self.disk.rglob("*") if path.is_file())
-        return sorted("/".join(name.parts[1:]) for name in names if "lock" not in name.name)
+from worker.objects import ObjectStoreUnavailable
 
 
 @pytest.fixture
@@ -237,87 +189,6 @@ def test_a_store_that_is_away_leaves_nothing_behind(bench: Bench) -> None:
     fetcher.close()
 
 
-def test_the_disk_budget_is_shared_by_all_jobs(bench: Bench) -> None:
-    """What does not fit now waits until another job is closed; declared sizes count."""
-    large = bench.put("acme/j/large", b"x" * 60)
-    fetcher = bench.fetcher(max_disk=100)
-    first = fetcher.fetch("1", [large])
-    with pytest.raises(AttachmentsUnavailable) as caught:
-        fetcher.fetch("2", [large])
-    assert caught.value.code == "no_disk_space"
-    first.close()
-    first.close()
-    second = fetcher.fetch("2", [large])
-    with pytest.raises(AttachmentsUnavailable):
-        fetcher.fetch("3", [large])
-    second.close()
-    fetcher.close()
-
-
-def test_what_can_never_fit_is_refused_for_good(bench: Bench) -> None:
-    """Attachments beyond the whole budget, alone or together, would wait for ever."""
-    parts = [bench.put(f"acme/j/{number}", b"x" * 60) for number in range(2)]
-    fetcher = bench.fetcher(max_disk=100)
-    fetched = fetcher.fetch("01JD", parts)
-    assert {fault.code for fault in fetched.faults.values()} == {"attachment_too_large"}
-    assert list(fetched.faults) == ["0", "1"]
-    fetcher.close()
-
-
-def test_many_threads_never_take_more_than_the_budget(bench: Bench) -> None:
-    """Eight threads fetch and close; the budget is whole again at the end."""
-    lines = bench.put("acme/j/lines", b"x" * 30)
-    fetcher = bench.fetcher(max_disk=100)
-    lock, open_now, most_open = threading.Lock(), [0], [0]
-
-    def fetch_often() -> None:
-        for _ in range(20):
-            try:
-                fetched = fetcher.fetch("01JD", [lines])
-            except AttachmentsUnavailable as error:
-                assert error.code == "no_disk_space"  # noqa: PT017 - both ways of ending are right here
-                continue
-            with lock:
-                open_now[0] += 1
-                most_open[0] = max(most_open[0], open_now[0])
-            with lock:
-                open_now[0] -= 1
-            fetched.close()
-
-    threads = [threading.Thread(target=fetch_often) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert 0 < most_open[0] <= 3
-    assert len([fetcher.fetch("01JD", [lines]) for _ in range(3)]) == 3
-    fetcher.close()
-
-
-def test_a_full_disk_is_no_fault_of_the_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ENOSPC gives the job back as `no_disk_space`, and what was written is removed."""
-
-    def full(*_: object) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    lines = bench.put("acme/j/lines", b"data")
-    fetcher = bench.fetcher()
-    with monkeypatch.context() as patched:
-        patched.setattr("worker.attachments._create", full)
-        with pytest.raises(AttachmentsUnavailable, match="No space left") as caught:
-            fetcher.fetch("01JD", [lines])
-    assert caught.value.code == "no_disk_space"
-    assert bench.files() == []
-    fetcher.close()
-
-
-def test_a_directory_that_cannot_be_used_is_told_at_the_start(bench: Bench) -> None:
-    """A fetcher whose directory cannot be made says which setting to look at."""
-    bench.disk.write_text("a file")
-    with pytest.raises(AttachmentsUnavailable, match=r"\[attachments\] directory"):
-        bench.fetcher()
-
-
 def test_a_job_without_attachments_needs_no_directory(tmp_path: Path) -> None:
     """A worker that allows no bucket touches no disk."""
     fetcher = AttachmentFetcher(directory_store(), Attachments(), tmp_path / "state")
@@ -343,116 +214,3 @@ def test_a_stop_ends_a_fetch_that_is_under_way(bench: Bench) -> None:
     assert caught.value.code == "shutdown"
     assert bench.files() == []
     fetcher.close()
-
-
-@pytest.mark.parametrize(
-    ("bucket", "key", "allowed"),
-    [
-        (S3_BUCKET, "acme/j/lines.csv", True),
-        (S3_BUCKET, "acme/a..b/.../c", True),
-        (S3_BUCKET, "acme//x", True),
-        (S3_BUCKET, "acme", False),
-        (S3_BUCKET, "acme2/j/lines.csv", False),
-        (S3_BUCKET, "other/j/lines.csv", False),
-        (S3_BUCKET, "/acme/j/lines.csv", False),
-        (S3_BUCKET, "ACME/j/lines.csv", False),
-        (S3_BUCKET, "acme/../other/lines.csv", False),
-        (S3_BUCKET, "acme/..", False),
-        (S3_BUCKET + "2", "acme/j/lines.csv", False),
-        ("Partner-files", "acme/j/lines.csv", False),
-        ("file:///etc", "acme/passwd", False),
-    ],
-)
-def test_a_partner_reaches_only_allowed_buckets_and_its_own_prefix(
-    bench: Bench, bucket: str, key: str, *, allowed: bool
-) -> None:
-    """Buckets are compared as they stand on the list, keys by the partner's prefix with its slash."""
-    fetcher = bench.fetcher()
-    refusal = fetcher.check_allowed(
-        "acme", [reference(S3_BUCKET, "acme/fine"), reference(bucket, key, name="n")]
-    )
-    assert (refusal is None) == allowed
-    assert refusal is None or "'n'" in refusal
-    fetcher.close()
-
-
-def test_a_link_does_not_lead_out_of_the_partners_folder(bench: Bench) -> None:
-    """In a directory bucket the file counts, not the way to it."""
-    bench.put("acme/own", b"")
-    bench.put("other/theirs", b"")
-    (bench.folder / "acme" / "good").symlink_to(bench.folder / "acme" / "own")
-    (bench.folder / "acme" / "bad").symlink_to(bench.folder / "other" / "theirs")
-    (bench.folder / "acme" / "up").symlink_to(bench.folder)
-    (bench.folder / "linked").symlink_to(bench.folder / "other")
-    fetcher = bench.fetcher()
-
-    def allowed(partner_id: str, key: str) -> bool:
-        return fetcher.check_allowed(partner_id, [reference(bench.bucket, key)]) is None
-
-    assert allowed("acme", "acme/own")
-    assert allowed("acme", "acme/good")
-    assert allowed("acme", "acme/not-there-yet")
-    assert not allowed("acme", "acme/bad")
-    assert not allowed("acme", "acme/up/other/theirs")
-    assert not allowed("acme", "acme/")
-    assert not allowed("linked", "linked/theirs")
-    fetcher.close()
-
-
-def test_an_allowed_directory_that_is_none_is_an_operators_matter(tmp_path: Path) -> None:
-    """A mistake in the configuration refuses no partner's job."""
-    fetcher = AttachmentFetcher(
-        directory_store(), Attachments(buckets=["file://relative"]), tmp_path / "state"
-    )
-    with pytest.raises(AttachmentsUnavailable, match="absolute"):
-        fetcher.check_allowed("acme", [reference("file://relative", "acme/x")])
-    fetcher.close()
-
-
-HOLDER = """
-import sys, pathlib, hashlib
-from config.settings import Attachments, Queues
-from config.job import AttachmentReference
-from worker.attachments import AttachmentFetcher
-from worker.objects import open_object_store
-
-bucket, disk = sys.argv[1:]
-store = open_object_store(Queues(request=["sqs://a"], response="sqs://b", failure="sqs://c"))
-fetcher = AttachmentFetcher(store, Attachments(buckets=[bucket]), pathlib.Path(disk))
-digest = hashlib.sha256(b"data").hexdigest()
-fetcher.fetch("01JD", [AttachmentReference(name="a", bucket=bucket, key="acme/a", size=4, sha256=digest)])
-print("fetched", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_leftovers_of_a_killed_worker_are_swept_and_those_of_a_live_one_kept(bench: Bench) -> None:
-    """A process that was killed holds no lock any more; one that lives does, whoever starts beside it."""
-    bench.put("acme/a", b"data")
-    worker = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, bench.bucket, str(bench.disk)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with worker:
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "fetched\n"
-        beside = bench.fetcher()
-        assert bench.files() == ["1-01JD/0"]
-        worker.send_signal(signal.SIGKILL)
-    assert bench.files() == ["1-01JD/0"]
-    after = bench.fetcher()
-    assert bench.files() == []
-    assert len([path for path in bench.disk.iterdir() if path.is_dir()]) == 2
-    beside.close()
-    after.close()
-
-
-def test_a_sweep_leaves_what_is_not_the_workers(bench: Bench) -> None:
-    """Only process directories are looked at; a file of that name is not one."""
-    bench.disk.mkdir()
-    (bench.disk / "process-notes").write_text("mine")
-    (bench.disk / "archive").mkdir()
-    bench.fetcher().close()
-    assert sorted(path.name for path in bench.disk.iterdir()) == [".sweep-lock", "archive", "process-notes"]
