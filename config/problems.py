@@ -9,7 +9,6 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
 
-from annotated_types import Ge, Le
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -163,8 +162,8 @@ def _expected_text(place: Expectation) -> str:
 
 
 def _bounds(metadata: Sequence[Any]) -> str:
-    lowest = next((item.ge for item in metadata if isinstance(item, Ge)), None)
-    highest = next((item.le for item in metadata if isinstance(item, Le)), None)
+    lowest = next((item.ge for item in metadata if hasattr(item, "ge")), None)
+    highest = next((item.le for item in metadata if hasattr(item, "le")), None)
     if lowest is None:
         return "" if highest is None else f" of at most {_plain(highest)}"
     return (

@@ -38,9 +38,13 @@ EVENTS: Final[dict[str, Event]] = {
         "One customer's part failed in a way that somebody should look at: a defect or an unexpected error.",
         _fields("run type shard error_code error_kind attempt"),
     ),
+    "config.loaded": Event(
+        "The configuration that is in force: the file, the variables that override it, and all values.",
+        _fields("version file overrides configuration"),
+    ),
+    "config.warning": Event("The configuration holds what is probably not meant.", _fields("file")),
     "worker.started": Event(
-        "The process receives from now on; `configuration` is what is in force, without secrets.",
-        _fields("version pid instance queues concurrency shard_count file overrides configuration"),
+        "The process receives from now on.", _fields("pid instance queues concurrency shard_count")
     ),
     "worker.stopping": Event(
         "The process receives no more and finishes what runs.", _fields("reason in_hand drain_ms")
@@ -85,7 +89,6 @@ EVENTS: Final[dict[str, Event]] = {
         "A handler's own line; its fields stand under `data`.",
         _fields("data"),
     ),
-    "config.warning": Event("The configuration holds what is probably not meant.", _fields("file")),
     "library.log": Event("A warning or an error of a library.", _fields("library")),
     "log.failed": Event(
         "A line could not be written as it was meant; `of` is the event that it had.", _fields("of")

@@ -156,11 +156,17 @@ def _fit(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shorten(fields: dict[str, Any], name: str) -> None:
-    value = fields[name]
+    fields[name] = _shortened(fields[name])
+
+
+def _shortened(value: Any) -> Any:
     if isinstance(value, str) and len(value) > TEXT_CHARACTERS_SHORTENED:
-        fields[name] = f"{value[:TEXT_CHARACTERS_SHORTENED]}…"
-    elif isinstance(value, list):
-        fields[name] = value[:ENTRIES_SHORTENED]
+        return f"{value[:TEXT_CHARACTERS_SHORTENED]}…"
+    if isinstance(value, list):
+        return [_shortened(entry) for entry in value[:ENTRIES_SHORTENED]]
+    if isinstance(value, dict):
+        return {key: _shortened(entry) for key, entry in islice(value.items(), ENTRIES_SHORTENED)}
+    return value
 
 
 def _drop(fields: dict[str, Any], name: str) -> None:

@@ -61,16 +61,17 @@ def test_the_options_reach_the_daemon(tmp_path: Path, started: Started) -> None:
     )
 
 
-def test_warnings_of_the_configuration_are_logged_on_standard_output(
-    tmp_path: Path, started: Started
-) -> None:
-    """In the form that the configuration asks for, before the daemon starts."""
+def test_the_configuration_and_its_warnings_are_logged_at_start(tmp_path: Path, started: Started) -> None:
+    """On standard output, before the daemon starts: what is in force, what overrides the file, what is odd."""
     site = Site(tmp_path)
     result = site.run("consume", environment={"SHARDWORKER__PARTNERS__ACME__CUSTOMERS": '["c-9"]'})
-    (line,) = [json.loads(text) for text in result.stdout.splitlines()]
+    loaded, warning = [json.loads(text) for text in result.stdout.splitlines()]
 
-    assert (line["event"], line["file"]) == ("config.warning", str(site.path))
-    assert line["msg"].startswith("partners.acme.customers: ")
+    assert (loaded["event"], loaded["file"]) == ("config.loaded", str(site.path))
+    assert loaded["overrides"] == ["SHARDWORKER__PARTNERS__ACME__CUSTOMERS"]
+    assert loaded["configuration"]["worker"]["lease"] == "2m"
+    assert warning["event"] == "config.warning"
+    assert warning["msg"].startswith("partners.acme.customers: ")
     assert len(started) == 1
 
 

@@ -184,13 +184,24 @@ class TestSize:
         assert line["shards"] == ["eu-west-1-production"] * 20
 
     def test_fields_that_cannot_be_cut_are_left_out(self, stream: io.StringIO) -> None:
-        """A table of a handler has no sensible half."""
-        data = {f"column {number}": "x" * 100 for number in range(500)}
-        handler_logger(job="j1").info("wide", **data)
+        """A field whose first entries are too large still gives way to the others."""
+        table = [["x" * 100] * 20] * 20
+        handler_logger(job="j1").info("wide", table=table)
         (line,) = lines(stream)
 
         assert "data" not in line
-        assert line["msg"] == "wide"
+        assert (line["msg"], line["truncated"]) == ("wide", True)
+
+    def test_of_a_wide_table_the_first_entries_stay(self, stream: io.StringIO) -> None:
+        """The start line of a site with hundreds of shards still shows the settings."""
+        shards = {f"shard-{number}": {"url": "postgresql://u@h/" + "x" * 60} for number in range(500)}
+        structlog.get_logger().info(
+            "config.loaded", configuration={"worker": {"lease": "2m"}, "shards": shards}
+        )
+        (line,) = lines(stream)
+
+        assert line["configuration"]["worker"] == {"lease": "2m"}
+        assert len(line["configuration"]["shards"]) == 20
 
     @given(
         st.dictionaries(

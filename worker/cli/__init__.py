@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from worker.cli import check, consume, demo, explain, failed, handlers, results, setup, submit
+from worker.cli.common import installed_version
 from worker.cli.errors import CommandGroup
 
 EPILOG = "Exit status: 0 done, 1 error, 2 wrong usage, 78 wrong configuration."
@@ -65,10 +66,8 @@ def shardworker(
 def _print_version(*, wanted: bool) -> None:
     if not wanted:
         return
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        typer.echo(f"shardworker {version('shardworker')}")
-    except PackageNotFoundError:
-        typer.echo("shardworker, run from a checkout that is not installed")
+    number = installed_version()
+    typer.echo(
+        f"shardworker {number}" if number else "shardworker, run from a checkout that is not installed"
+    )
     raise typer.Exit

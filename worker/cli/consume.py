@@ -7,9 +7,9 @@ from typing import Annotated, Final
 import structlog
 import typer
 
-from config.load import LoadedSettings
+from config.load import LoadedSettings, effective
 from config.settings import Settings
-from worker.cli.common import ConfigOption, open_settings, to_duration
+from worker.cli.common import ConfigOption, installed_version, open_settings, to_duration
 from worker.cli.errors import CommandError
 from worker.logs import configure_logging
 from worker.options import ConsumeOptions
@@ -68,8 +68,16 @@ def consume(
 
 
 def _log_configuration(loaded: LoadedSettings) -> None:
+    log = structlog.get_logger()
+    log.info(
+        "config.loaded",
+        version=installed_version(),
+        file=str(loaded.path),
+        overrides=loaded.overrides,
+        configuration=effective(loaded.settings),
+    )
     for warning in loaded.warnings:
-        structlog.get_logger().warning("config.warning", msg=warning, file=str(loaded.path))
+        log.warning("config.warning", msg=warning, file=str(loaded.path))
 
 
 def _configured_queue(settings: Settings, name: str) -> str:
