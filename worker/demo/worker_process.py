@@ -21,6 +21,7 @@ LEAVE_SECONDS: Final = 15.0
 # Should the demo itself be killed, its worker ends by itself.
 LIFE_MAXIMUM: Final = "10m"
 PROJECT: Final = Path(__file__).resolve().parents[2]
+ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 OWN_VARIABLES: Final = "SHARDWORKER"
 
 Worker = subprocess.Popen[bytes]
@@ -126,8 +127,12 @@ def _end(process: Worker) -> None:
 
 @contextmanager
 def _signals_as_exit() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as an exception does, so that the worker is ended too."""
-    previous = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    """SIGTERM and SIGHUP end the block as an exception does, so that the worker is ended too.
+
+    One that is ignored, as `nohup` has it, stays ignored.
+    """
+    heard = [number for number in ENDING_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, _leave) for number in heard}
     try:
         yield
     finally:
