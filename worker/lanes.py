@@ -31,8 +31,12 @@ class Lane(Generic[Item]):
     def ready(self, now: float) -> bool:
         """Whether an item may be taken now."""
         if self.away_until is not None:
-            return self.running == 0 and now >= self.away_until
+            return self.probe_due(now)
         return self.running < self.limit
+
+    def probe_due(self, now: float) -> bool:
+        """Whether the shard is away, its back-off is over and nothing of it runs."""
+        return self.away_until is not None and now >= self.away_until and self.running == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,8 @@ class Lanes(Generic[Item]):
     """All lanes of the process; thread-safe.
 
     A shard that does not answer is *away*: its lane pauses with a growing back-off and then lets one item
-    through, the probe. Items of lanes that are away stay, but no more than `held_maximum` of them: the others
-    are the caller's to give back to the queue.
+    through, the probe. Items of lanes that are away stay, but no more than `held_maximum` of them, and one more
+    for a lane whose probe is due: the others are the caller's to give back to the queue.
     """
 
     def __init__(
@@ -73,7 +77,7 @@ class Lanes(Generic[Item]):
             if self._closed:
                 return "shutdown"
             lane = self._lane(shard)
-            if lane.away_until is not None and self._held_away() >= self._held_maximum:
+            if self._is_refused(lane):
                 return "shard_away"
             self._append(lane, item)
             self._condition.notify()
@@ -141,6 +145,11 @@ class Lanes(Generic[Item]):
             lane = self._lanes[shard] = Lane(shard, self._limit_of(shard))
         return lane
 
+    def _is_refused(self, lane: Lane[Item]) -> bool:
+        # A lane without an item gets its probe however many items others have: they must not keep it away.
+        lacks_probe = not lane.waiting and lane.probe_due(self._clock.monotonic())
+        return lane.away_until is not None and not lacks_probe and self._held_away() >= self._held_maximum
+
     def _append(self, lane: Lane[Item], item: Item) -> None:
         if not lane.waiting:
             self._rotation.append(lane)
@@ -176,17 +185,24 @@ class Lanes(Generic[Item]):
         return []
 
     def _note_away(self, lane: Lane[Item], item: Item) -> list[Item]:
-        lane.away_tries += 1
-        delay = half_jitter(lane.away_tries, self._away_base, self._away_maximum, self._clock.random())
-        lane.away_until = self._clock.monotonic() + delay.total_seconds()
-        if lane.away_tries == 1:
-            log.warning("shard.away", shard=lane.shard, waiting=len(lane.waiting) + 1)
+        self._back_off(lane)
         if self._closed:
             return [item]
         if not lane.waiting:
             self._rotation.append(lane)
         lane.waiting.appendleft(item)
         return self._overflow(lane)
+
+    def _back_off(self, lane: Lane[Item]) -> None:
+        now = self._clock.monotonic()
+        if lane.away_until is not None and now < lane.away_until:
+            # It began before the shard was known to be away: no probe failed.
+            return
+        lane.away_tries += 1
+        delay = half_jitter(lane.away_tries, self._away_base, self._away_maximum, self._clock.random())
+        lane.away_until = now + delay.total_seconds()
+        if lane.away_tries == 1:
+            log.warning("shard.away", shard=lane.shard, waiting=len(lane.waiting) + 1)
 
     def _overflow(self, lane: Lane[Item]) -> list[Item]:
         excess = min(self._held_away() - self._held_maximum, len(lane.waiting))
