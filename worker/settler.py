@@ -1,5 +1,6 @@
 """Settles: the result first, then the dead letter if one is due, then the ack; or gives the message back."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -78,6 +79,8 @@ class Settler:
         self._leases = leases
         self._room = room
         self._clock = clock
+        self._lock = threading.Lock()
+        self._leaving = 0
         worker = settings.worker
         result_pace = Pace(worker.result_linger.total_seconds(), self._more_results_expected)
         ack_pace = Pace(worker.ack_linger.total_seconds(), lambda: True)
@@ -90,6 +93,8 @@ class Settler:
     def settle(self, held: list[Held], conclusion: Conclusion, facts: Facts) -> None:
         """Take a concluded job; never waits."""
         settlement = Settlement(held, conclusion, facts)
+        with self._lock:
+            self._leaving += len(held)
         match conclusion:
             case Answer():
                 self._results.put(settlement)
@@ -110,7 +115,7 @@ class Settler:
         }
 
     def _more_results_expected(self) -> bool:
-        return self._room.taken > self._results.depth() + self._acks.depth() + 1
+        return self._room.taken > self._leaving
 
     def _leave_by(self, stage: Batcher[Exit], settlement: Settlement) -> None:
         for held in settlement.held:
@@ -221,6 +226,8 @@ class Settler:
 
     def _forget(self, one: Exit, *, settled: bool) -> None:
         self._leases.drop(one.held)
+        with self._lock:
+            self._leaving -= 1
         event, fields = canonical_line(one.held, one.settlement.conclusion, one.settlement.facts, self._clock)
         level = log.info if event == "job.done" else log.warning
         level(event, **fields, lease_lost=one.held.lost.is_set())
