@@ -62,7 +62,7 @@ def test_the_options_reach_the_daemon(tmp_path: Path, started: Started) -> None:
 
 
 def test_the_configuration_and_its_warnings_are_logged_at_start(tmp_path: Path, started: Started) -> None:
-    """On standard output, before the daemon starts: what is in force, what overrides the file, what is odd."""
+    """On standard output, before the daemon starts: what holds, what overrides the file, what is odd."""
     site = Site(tmp_path)
     result = site.run("consume", environment={"SHARDWORKER__PARTNERS__ACME__CUSTOMERS": '["c-9"]'})
     loaded, warning = [json.loads(text) for text in result.stdout.splitlines()]

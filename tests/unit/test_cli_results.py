@@ -5,6 +5,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -12,9 +13,11 @@ from config.headers import OwnHeader
 from config.result import CustomerResult, Error, Result, encode_result
 from tests.support.site import Site, dead_letter
 from worker.claim_check import offload
-from worker.cli.results import followed
+from worker.cli.errors import CommandError
+from worker.cli.results import followed, taken_as_they_come, taken_at_once
 from worker.objects import open_object_store
-from worker.transports.base import Message
+from worker.transports.base import Delivery, Fault, Message
+from worker.transports.sql import SqlTransport
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 FAILED = OwnHeader(
@@ -31,6 +34,10 @@ FAILED = OwnHeader(
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return Site(tmp_path).set_up()
+
+
+def delivery(message_id: str) -> Delivery:
+    return Delivery(message_id, "receipt", "{}", {}, 1, NOW)
 
 
 def result_body(job_id: str) -> str:
@@ -123,6 +130,29 @@ class TestResults:
             ["after 1"],
             ["after 2"],
         ]
+
+    def test_following_takes_a_batch_only_after_it_was_shown(self, site: Site) -> None:
+        """Who is interrupted while reading loses nothing."""
+        site.send("results", *(Message(body=str(number)) for number in range(11)))
+        with closing(site.queue("results")) as queue:
+            batches = taken_as_they_come(queue)
+            first = next(batches)
+            depth_while_shown = queue.depth()
+            second = next(batches)
+
+            assert (len(first), len(second)) == (10, 1)
+            assert depth_while_shown.leased == 10
+            assert queue.depth().leased == 1
+
+    def test_results_that_cannot_be_taken_off_are_told(self) -> None:
+        """They were shown and will come again: nobody should count them twice unknowingly."""
+        queue = create_autospec(SqlTransport, instance=True)
+        queue.name = "results"
+        queue.receive.side_effect = [[delivery("1"), delivery("2")], []]
+        queue.ack.return_value = {1: Fault("lost", "The lease had run out.", lost=True)}
+
+        with pytest.raises(CommandError, match=r"1 of the results stay on results .* The lease had run out"):
+            list(taken_at_once(queue, 100))
 
     def test_a_queue_that_is_missing_says_what_to_do(self, tmp_path: Path) -> None:
         """Before `setup` there is nothing to look at."""

@@ -44,7 +44,7 @@ def results(
     """
     settings = open_settings(config).settings
     with open_queue(settings.queues.response, settings) as queue:
-        batches = _followed(queue, maximum, take=take) if follow else _once(queue, maximum, take=take)
+        batches = _batches(queue, maximum, take=take, follow=follow)
         # Ctrl-C is how following ends, not an error.
         with suppress(KeyboardInterrupt):
             for batch in batches:
@@ -62,19 +62,16 @@ def followed(queue: Transport, maximum: int, pause: Callable[[float], None]) -> 
         pause(PAUSE_SECONDS)
 
 
-def _followed(queue: Transport, maximum: int, *, take: bool) -> Iterator[list[Delivery]]:
-    if not take:
-        yield from followed(queue, maximum, time.sleep)
+def taken_as_they_come(queue: Transport) -> Iterator[list[Delivery]]:
+    """What comes, without end; a batch is taken off the queue when the next one is asked for."""
     while True:
         received = queue.receive(BATCH, queue.wait_maximum, TAKE_LEASE)
         yield received
         _ack(queue, received)
 
 
-def _once(queue: Transport, maximum: int, *, take: bool) -> Iterator[list[Delivery]]:
-    if not take:
-        yield queue.browse(maximum)
-        return
+def taken_at_once(queue: Transport, maximum: int) -> Iterator[list[Delivery]]:
+    """What is there, up to `maximum`, as one batch; taken off the queue once it has been shown."""
     taken: list[Delivery] = []
     while len(taken) < maximum:
         received = queue.receive(min(BATCH, maximum - len(taken)), timedelta(), TAKE_LEASE)
@@ -83,6 +80,12 @@ def _once(queue: Transport, maximum: int, *, take: bool) -> Iterator[list[Delive
         taken += received
     yield taken
     _ack(queue, taken)
+
+
+def _batches(queue: Transport, maximum: int, *, take: bool, follow: bool) -> Iterator[list[Delivery]]:
+    if take:
+        return taken_as_they_come(queue) if follow else taken_at_once(queue, maximum)
+    return followed(queue, maximum, time.sleep) if follow else iter([queue.browse(maximum)])
 
 
 def _ack(queue: Transport, shown: list[Delivery]) -> None:
