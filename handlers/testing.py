@@ -62,7 +62,7 @@ def run_handler(
         database: An engine, or a connection: in a transaction the handler runs in a savepoint of it.
         attachments: The attachments' bytes by name.
         customer_id: Whose part it is.
-        schema: The customer's schema.
+        schema: The customer's schema; on a connection of the test's own it is only told, not set.
         commit: Whether to keep what a successful run wrote.
 
     Raises:
@@ -70,7 +70,10 @@ def run_handler(
     """
     spec = handler if isinstance(handler, HandlerSpec) else _only_spec(handler)
     recorder = _Recorder()
-    with TemporaryDirectory(prefix="shardworker-handler-") as directory, _connected(database) as connection:
+    with (
+        TemporaryDirectory(prefix="shardworker-handler-") as directory,
+        _connected(database, schema) as connection,
+    ):
         files = _write(Path(directory), attachments)
         job = _job(spec, payload, customer_id, files)
         context = PartContext(
@@ -163,11 +166,13 @@ def _error(error: Exception, dialect: str) -> Error:
 
 
 @contextmanager
-def _connected(database: Engine | Connection) -> Iterator[Connection]:
+def _connected(database: Engine | Connection, schema: str | None) -> Iterator[Connection]:
     if isinstance(database, Connection):
         yield database
         return
     connection = PartConnection(database)
+    if schema is not None:
+        connection.execution_options(schema_translate_map={None: schema})
     try:
         yield connection
     finally:
