@@ -3,12 +3,12 @@
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from config import settings
 from shards.engines import Shard
@@ -227,6 +227,31 @@ def test_a_waiter_runs_the_part_when_the_first_one_rolls_back(shard: Shard) -> N
         assert isinstance(first.exception(), RuntimeError)
         assert second.result().state == "succeeded"
     assert order_numbers(shard) == [2]
+
+
+def test_a_waiter_for_an_open_part_finds_the_outcome_of_the_first_one(url: str, shard: Shard) -> None:
+    """It reads the row only when nobody has it in hand, also if that one came between its two statements."""
+    store_on(shard).count_attempt(identity(), 5, lambda _: b"")
+    claimed = threading.Event()
+    waiting = shard_at(url)
+
+    def work(connection: Connection) -> bytes:
+        insert_order(connection, 1)
+        claimed.set()
+        wait_until_someone_waits(connection)
+        return b"the first one's"
+
+    with ThreadPoolExecutor(1) as workers:
+        firsts: list[Future[Outcome]] = []
+
+        @event.listens_for(waiting.engine, "before_cursor_execute")
+        def come_between(_connection: Any, _cursor: Any, sql: str, *_: Any) -> None:
+            if sql.startswith("SELECT"):
+                firsts.append(workers.submit(store_on(shard).run, identity(), work))
+                claimed.wait()
+
+        assert store_on(waiting).run(identity(), never) == firsts[0].result()
+    waiting.close()
 
 
 def test_a_deadlock_is_retried_until_both_parts_are_done(shard: Shard) -> None:

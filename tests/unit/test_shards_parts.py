@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from shards.engines import Shard
 from shards.failures import Kind, classify
-from shards.inbox import Outcome
+from shards.inbox import BrokenTransaction, Outcome
 from tests.support.fault_protocol import FaultProtocol
 from tests.support.guard_protocol import GuardProtocol
 from tests.support.part_protocol import PartProtocol
@@ -60,9 +60,16 @@ def test_a_deferred_constraint_fails_the_commit_and_the_next_part_goes_on(shard:
     reference = "REFERENCES orders (order_no) DEFERRABLE INITIALLY DEFERRED"
     execute(shard, f"CREATE TABLE lines (order_no INTEGER {reference})")
 
+    used: list[object] = []
+
     def work(connection: Connection) -> bytes:
+        used.append(connection.connection.driver_connection)
         connection.execute(text("INSERT INTO lines VALUES (77)"))
         return b"{}"
+
+    def work_without_fault(connection: Connection) -> bytes:
+        used.append(connection.connection.driver_connection)
+        return order_work()(connection)
 
     store = store_on(shard)
     with pytest.raises(Exception, match="FOREIGN KEY") as error:
@@ -70,5 +77,22 @@ def test_a_deferred_constraint_fails_the_commit_and_the_next_part_goes_on(shard:
 
     failure = classify(error.value, "sqlite")
     assert (failure.kind, failure.code) == (Kind.PERMANENT, "foreign_key_violation")
-    assert store.run(identity("job-2"), order_work()) == Outcome("succeeded", 1, b'{"inserted":1}')
+    assert store.run(identity("job-2"), work_without_fault).state == "succeeded"
     assert order_numbers(shard) == [1]
+    assert used[0] is not used[1]
+
+
+def test_a_record_of_a_broken_transaction_is_never_overwritten(shard: Shard) -> None:
+    """The handler comes back too late: its part was found broken meanwhile, and that outcome stays."""
+    store = store_on(shard)
+
+    def work(connection: Connection) -> bytes:
+        connection.exec_driver_sql("COMMIT")
+        store.fail_broken(identity(), b"broken")
+        connection.exec_driver_sql("BEGIN")
+        return b"{}"
+
+    with pytest.raises(BrokenTransaction):
+        store.run(identity(), work)
+
+    assert store.run(identity(), never) == Outcome("failed", 1, b"broken", dead_letter=True)
