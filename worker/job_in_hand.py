@@ -120,8 +120,10 @@ class JobInHand:
         self._feed()
 
     def conclude(self, verdict: Conclusion) -> None:
-        """End the job before any part of it started."""
-        self._verdict = verdict
+        """End the job with this verdict before its parts started, or when those that did have ended."""
+        with self._lock:
+            self._verdict = verdict
+            self._pending.clear()
         self._conclude_if_done()
 
     def part_ended(self, part: Part, outcome: Outcome, attempt: int = 0) -> None:
@@ -148,12 +150,16 @@ class JobInHand:
         self._end_early(Discard("superseded"))
 
     def abandon(self, deferral: Deferral) -> None:
-        """Start no further part; those that run may end."""
+        """Start no further part; those that run may end.
+
+        A job that is still prepared is left alone: the lanes, closed by then, take none of its parts.
+        """
         with self._lock:
-            if self._pending:
-                self._pending.clear()
-                self._deferrals.append(deferral)
-        self._feed()
+            if not self._pending:
+                return
+            self._pending.clear()
+            self._deferrals.append(deferral)
+        self._conclude_if_done()
 
     def _end_early(self, verdict: Conclusion) -> None:
         with self._lock:
@@ -169,12 +175,20 @@ class JobInHand:
             if part.placement is None:
                 self._note_unrecorded(part)
                 continue
-            deferral = part.postponed or self._offer(part)
-            if deferral is not None:
-                with self._lock:
-                    self._active -= 1
-                    self._deferrals.append(deferral)
+            self._offer_or_defer(part)
         self._conclude_if_done()
+
+    def _offer_or_defer(self, part: Part) -> None:
+        try:
+            deferral = part.postponed or self._offer(part)
+        except BaseException:
+            with self._lock:
+                self._active -= 1
+            raise
+        if deferral is not None:
+            with self._lock:
+                self._active -= 1
+                self._deferrals.append(deferral)
 
     def _next_part(self) -> Part | None:
         with self._lock:

@@ -51,7 +51,7 @@ class Lanes(Generic[Item]):
     """All lanes of the process; thread-safe.
 
     A shard that does not answer is *away*: its lane pauses with a growing back-off and then lets one item
-    through, the probe. Items of lanes that are away stay, but no more than `held_maximum` of them, and one more
+    through, the probe. Items of lanes that are away stay, at most `held_maximum` of them, and one more
     for a lane whose probe is due: the others are the caller's to give back to the queue.
     """
 
