@@ -11,8 +11,9 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
 from config import settings
-from shards import engine_events
+from shards import engine_events, failure_codes
 from shards.engine_options import connect_arguments
+from shards.failures import KnownFailure, failure_of
 from shards.guard import PartConnection
 
 DRIVERS: Final = {
@@ -25,6 +26,10 @@ SQLITE_LIMIT: Final = 1  # SQLite has one writer at a time: more would only wait
 SERVER_LIMIT: Final = 4
 POOL_TIMEOUT_SECONDS: Final = 1.0
 POOL_RECYCLE_SECONDS: Final = 1800
+
+URL_EXAMPLES: Final = (
+    "'sqlite:////directory/file.db', 'postgresql://user@host/database' or 'mariadb://user@host/database'"
+)
 
 
 class UnknownShard(Exception):
@@ -39,6 +44,13 @@ class UnknownShard(Exception):
 
 class BadShardUrl(Exception):
     """A shard's URL cannot be used. The message never holds the URL, which may hold a password."""
+
+
+class FileNotCreated(KnownFailure):
+    """The file of an SQLite shard cannot be created: no directory, or no right to write there."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(failure_of(failure_codes.AWAY, f"{path} cannot be created: {error.strerror}"))
 
 
 class Shard:
@@ -77,8 +89,8 @@ class Shard:
     def connect(self, schema: str | None = None, *, reading: bool = False) -> Iterator[PartConnection]:
         """A connection of the pool; tables without a schema of their own are looked for in `schema`.
 
-        Connecting and beginning are told apart by nobody: both raise what `classify` reads. With `reading`,
-        the transaction takes no write lock on SQLite.
+        With `reading`, the transaction takes no write lock on SQLite. Raises what `classify` reads where the
+        database cannot be connected to.
         """
         connection = PartConnection(self.engine)
         try:
@@ -91,12 +103,19 @@ class Shard:
             connection.close()
 
     def create_database(self) -> bool:
-        """Create the file of an SQLite shard if it is missing; whether it was. Servers make their own."""
+        """Create the file of an SQLite shard if it is missing; whether it was. A server's database is there.
+
+        Raises:
+            FileNotCreated: the file cannot be created.
+        """
         if self.dialect != "sqlite":
             return False
         path = Path(self._url.database or "")
         missing = not path.exists()
-        path.touch()
+        try:
+            path.touch()
+        except OSError as error:
+            raise FileNotCreated(path, error) from error
         return missing
 
     def close(self) -> None:
@@ -138,18 +157,13 @@ def _read_url(name: str, text: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise BadShardUrl(f"shards.{name}.url: expected a database URL such as {_EXAMPLES}.") from None
+        raise BadShardUrl(f"shards.{name}.url: expected a database URL such as {URL_EXAMPLES}.") from None
     backend = url.get_backend_name()
     if backend not in DRIVERS:
-        raise BadShardUrl(f"shards.{name}.url: expected {_EXAMPLES}, found the database {backend!r}.")
+        raise BadShardUrl(f"shards.{name}.url: expected {URL_EXAMPLES}, found the database {backend!r}.")
     if backend == "sqlite" and not Path(url.database or "").is_absolute():
-        raise BadShardUrl(f"shards.{name}.url: expected a file's absolute path, as in {_EXAMPLES}.")
+        raise BadShardUrl(f"shards.{name}.url: expected a file's absolute path, as in {URL_EXAMPLES}.")
     return url if "+" in url.drivername else url.set(drivername=DRIVERS[backend])
-
-
-_EXAMPLES: Final = (
-    "'sqlite:////directory/file.db', 'postgresql://user@host/database' or 'mariadb://user@host/database'"
-)
 
 
 def _make_engine(url: URL, section: settings.Shard, limit: int) -> Engine:

@@ -11,7 +11,7 @@ from sqlalchemy import make_url, text
 
 from config import settings
 from shards.engine_options import connect_arguments
-from shards.engines import BadShardUrl, Shard, Shards, UnknownShard
+from shards.engines import BadShardUrl, FileNotCreated, Shard, Shards, UnknownShard
 from shards.failures import Kind, classify
 from shards.inbox import check_inbox, create_inbox
 from tests.support.parts import identity, order_work, shard_at, sqlite_shard, store_on
@@ -138,6 +138,14 @@ def test_setting_up_creates_the_file_and_the_inbox(tmp_path: Path) -> None:
     assert (create_inbox(shard, None), check_inbox(shard, None)) == (True, [])
     assert path.exists()
     shard.close()
+
+
+def test_a_file_that_cannot_be_created_is_told_with_its_reason(tmp_path: Path) -> None:
+    """A directory that is missing is not made up: it may be a disk that is not mounted."""
+    shard = shard_at(f"sqlite:///{tmp_path / 'missing' / 'shard.db'}")
+
+    with pytest.raises(FileNotCreated, match=r"shard\.db cannot be created: No such file or directory"):
+        create_inbox(shard, None)
 
 
 def test_sqlite_connections_are_durable_and_check_references(shard: Shard) -> None:
