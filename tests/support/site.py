@@ -17,6 +17,7 @@ from shards.directory import StaticDirectory
 from shards.engines import Shard
 from shards.inbox import PartIdentity
 from shards.parts import PartStore
+from tests.support.logging_state import logging_restored
 from worker.cli import build_app
 from worker.transports.base import Attribute, Delivery, Message, Transport
 from worker.transports.factory import open_transport
@@ -74,7 +75,8 @@ class Site:
     ) -> Result:
         """Run a command with this configuration."""
         variables = {"SHARDWORKER_CONFIG": str(self.path), **(environment or {})}
-        return CliRunner().invoke(build_app(), list(arguments), input=stdin, env=variables)
+        with logging_restored():
+            return CliRunner().invoke(build_app(), list(arguments), input=stdin, env=variables)
 
     def run_json(self, *arguments: str) -> Any:
         """The JSON that a command prints; its exit status is 0."""
