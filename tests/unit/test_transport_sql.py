@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -106,6 +107,17 @@ def test_check_tells_a_file_whose_journal_mode_is_not_wal(queue: SqlTransport, f
     (sentence,) = other.check()
     assert "expected 'wal'" in sentence
     other.close()
+
+
+def test_of_many_that_create_at_once_one_does(file: Path) -> None:
+    """The others find the queue there; none fails."""
+
+    def create(_: int) -> bool:
+        with closing(SqlTransport(sqlite_url(str(file)), "requests")) as transport:
+            return transport.create()
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sorted(threads.map(create, range(6))) == [False] * 5 + [True]
 
 
 def test_a_file_that_vanished_is_a_missing_queue_and_is_not_made_anew(

@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 QUEUE_NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,80}")
 REGION_IN_HOST: Final = re.compile(r"(?:^|\.)sqs\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?$")
+ENDPOINT: Final = re.compile(r"https?://(?:[0-9A-Za-z_.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?/?")
 SQL_BACKENDS: Final = frozenset({"sqlite", "postgresql"})
 EXPECTED: Final = (
     "expected sqs://queue-name, sqs://sqs.REGION.amazonaws.com/ACCOUNT/queue-name, "
@@ -62,6 +63,7 @@ def _read_sqs(url: str, transfer: str) -> SqsAddress:
     if not segments:
         return SqsAddress(name)
     endpoint = f"{transfer}://{parts.netloc}"
+    check_endpoint(endpoint)
     region = REGION_IN_HOST.search(parts.hostname or "")
     queue_url = f"{endpoint}{parts.path}" if len(segments) > 1 else None
     return SqsAddress(name, queue_url, endpoint, region[1] if region else None)
@@ -100,6 +102,12 @@ def sqlite_url(path: str) -> URL:
     if not path.startswith("/"):
         raise BadQueueUrl(f"{EXPECTED}; the file's path is not absolute")
     return URL.create("sqlite", database=f"file:{quote(path)}", query={"mode": "rw", "uri": "true"})
+
+
+def check_endpoint(endpoint_url: str) -> None:
+    """Raises `BadQueueUrl` for what cannot be an endpoint of SQS."""
+    if not ENDPOINT.fullmatch(endpoint_url):
+        raise BadQueueUrl(f"expected an endpoint such as http://127.0.0.1:9324, found {endpoint_url!r}")
 
 
 def _queue_name(name: str) -> str:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from config.settings import Queues
-from worker.transports.addresses import BadQueueUrl, SqlAddress, SqsAddress, read_address
+from worker.transports.addresses import BadQueueUrl, SqlAddress, SqsAddress, check_endpoint, read_address
 from worker.transports.base import Transport
 
 __all__ = ["BadQueueUrl", "open_transport"]
@@ -29,10 +29,13 @@ def _open_sql(address: SqlAddress) -> Transport:
 def _open_sqs(address: SqsAddress, settings: Queues, lease: timedelta) -> Transport:
     from worker.transports.sqs import SqsTransport
 
+    endpoint_url = address.endpoint_url or settings.endpoint_url
+    if endpoint_url is not None:
+        check_endpoint(endpoint_url)
     reached = SqsAddress(
         address.queue_name,
         address.queue_url,
-        address.endpoint_url or settings.endpoint_url,
+        endpoint_url,
         address.region or settings.region,
     )
     return SqsTransport(reached, lease=lease)

@@ -104,11 +104,18 @@ def _create_table(engine: Engine) -> bool:
         with reading(engine).connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
     try:
-        METADATA.create_all(engine)
+        return _create_unless_there(engine)
     except DBAPIError:
         if inspect(reading(engine)).has_table(MESSAGES.name):
-            return False  # another process was faster
+            return False  # PostgreSQL tells the slower of two creators by an error
         raise
+
+
+def _create_unless_there(engine: Engine) -> bool:
+    with engine.begin() as connection:
+        if inspect(connection).has_table(MESSAGES.name):
+            return False
+        METADATA.create_all(connection, checkfirst=False)
     return True
 
 

@@ -1,9 +1,8 @@
 """SQS standard queues through boto3: batches of ten, partial failures entry by entry, two clients."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from threading import Event
 from typing import Any, Final, NamedTuple
 
@@ -11,7 +10,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.transports.addresses import SqsAddress
 from worker.transports.base import (
-    Attribute,
     Delivery,
     Depth,
     Fault,
@@ -40,11 +38,11 @@ from worker.transports.sqs_errors import (
     lease_fault,
     send_fault,
 )
+from worker.transports.sqs_wire import attribute_faults, delivery_from, send_parameters, whole_seconds
 
 SYSTEM_ATTRIBUTES: Final = ["SentTimestamp", "ApproximateReceiveCount", "MessageGroupId"]
 BROWSE_LEASE: Final = timedelta(seconds=30)
 BROWSE_WAIT: Final = timedelta(seconds=1)  # a long poll asks all of SQS's servers, a short one only some
-USUAL_VISIBILITY: Final = timedelta(seconds=30)
 NOT_TRIED: Final = Fault("NotTried", "an earlier request of the same batch failed; it has to be repeated")
 
 FaultOf = Callable[..., Fault]
@@ -84,13 +82,13 @@ class SqsTransport:
         answer = self._call(
             "receive_message",
             MaxNumberOfMessages=min(maximum, BATCH_COUNT_MAXIMUM),
-            WaitTimeSeconds=_seconds(wait, WAIT_MAXIMUM),
-            VisibilityTimeout=_seconds(lease, VISIBILITY_MAXIMUM),
+            WaitTimeSeconds=whole_seconds(wait, WAIT_MAXIMUM),
+            VisibilityTimeout=whole_seconds(lease, VISIBILITY_MAXIMUM),
             MessageAttributeNames=["All"],
             MessageSystemAttributeNames=SYSTEM_ATTRIBUTES,
         )
         now = self._clock()
-        deliveries = [_delivery(message, now) for message in answer.get("Messages", ())]
+        deliveries = [delivery_from(message, now) for message in answer.get("Messages", ())]
         if self._closing.is_set():
             self.release([(delivery, timedelta()) for delivery in deliveries])
             return []
@@ -117,7 +115,7 @@ class SqsTransport:
         """As the protocol says; a message that SQS would never take is refused before it is sent."""
         checked = {position: message_fault(message) for position, message in enumerate(batch)}
         entries = [
-            Entry(position, _parameters(message), message_size(message))
+            Entry(position, send_parameters(message), message_size(message))
             for position, message in enumerate(batch)
             if checked[position] is None
         ]
@@ -160,7 +158,7 @@ class SqsTransport:
     def check(self) -> list[str]:
         """As the protocol says: queue missing, retention, redrive policy, visibility, message size."""
         try:
-            return _attribute_faults(self._queue_attributes(["All"]))
+            return attribute_faults(self._queue_attributes(["All"]))
         except TransportError as error:
             return [str(error)]
 
@@ -178,7 +176,7 @@ class SqsTransport:
                 position,
                 {
                     "ReceiptHandle": delivery.receipt,
-                    "VisibilityTimeout": _seconds(hidden, VISIBILITY_MAXIMUM),
+                    "VisibilityTimeout": whole_seconds(hidden, VISIBILITY_MAXIMUM),
                 },
             )
             for position, (delivery, hidden) in enumerate(batch)
@@ -231,8 +229,8 @@ class SqsTransport:
 
     def _create_queue(self) -> str:
         attributes = {
-            "MessageRetentionPeriod": str(_seconds(RETENTION_MAXIMUM)),
-            "VisibilityTimeout": str(_seconds(self._lease, VISIBILITY_MAXIMUM)),
+            "MessageRetentionPeriod": str(whole_seconds(RETENTION_MAXIMUM)),
+            "VisibilityTimeout": str(whole_seconds(self._lease, VISIBILITY_MAXIMUM)),
             "MaximumMessageSize": str(MESSAGE_BYTES_MAXIMUM),
         }
         answer = self._called("create_queue", QueueName=self.name, Attributes=attributes)
@@ -241,43 +239,6 @@ class SqsTransport:
     def _queue_attributes(self, names: list[str]) -> dict[str, str]:
         answer = self._call("get_queue_attributes", AttributeNames=names)
         return dict(answer.get("Attributes", {}))
-
-
-def _seconds(duration: timedelta, maximum: timedelta = timedelta.max) -> int:
-    return math.ceil(min(duration, maximum).total_seconds())
-
-
-def _delivery(message: Mapping[str, Any], now: float) -> Delivery:
-    system = message.get("Attributes", {})
-    return Delivery(
-        message_id=message["MessageId"],
-        receipt=message["ReceiptHandle"],
-        body=message["Body"],
-        attributes={name: _attribute(value) for name, value in message.get("MessageAttributes", {}).items()},
-        receive_count=int(system.get("ApproximateReceiveCount", 1)),
-        sent_at=datetime.fromtimestamp(int(system.get("SentTimestamp", now * 1000)) / 1000, UTC),
-        group=system.get("MessageGroupId"),
-    )
-
-
-def _attribute(value: Mapping[str, Any]) -> Attribute:
-    return Attribute(value.get("DataType", "String"), value.get("BinaryValue", value.get("StringValue", "")))
-
-
-def _parameters(message: Message) -> dict[str, Any]:
-    parameters: dict[str, Any] = {"MessageBody": message.body, "DelaySeconds": _seconds(message.delay)}
-    if message.group is not None:
-        parameters["MessageGroupId"] = message.group
-    if message.attributes:
-        parameters["MessageAttributes"] = {
-            name: {"DataType": data_type, _value_key(value): value}
-            for name, (data_type, value) in message.attributes.items()
-        }
-    return parameters
-
-
-def _value_key(value: str | bytes) -> str:
-    return "BinaryValue" if isinstance(value, bytes) else "StringValue"
 
 
 def _faults_in(answer: Mapping[str, Any], entries: Iterable[Entry], fault_of: FaultOf) -> Faults:
@@ -291,21 +252,3 @@ def _faults_in(answer: Mapping[str, Any], entries: Iterable[Entry], fault_of: Fa
         for entry in entries
         if entry.position not in done
     }
-
-
-def _attribute_faults(attributes: Mapping[str, str]) -> list[str]:
-    faults = []
-    retention = timedelta(seconds=int(attributes.get("MessageRetentionPeriod", 0)))
-    if retention < RETENTION_MAXIMUM:
-        faults.append(f"messages are kept for {retention}, expected {RETENTION_MAXIMUM}: older ones vanish")
-    if attributes.get("RedrivePolicy"):
-        faults.append(
-            "there is a redrive policy: SQS moves messages away without a reason and unanswered; remove it"
-        )
-    visibility = timedelta(seconds=int(attributes.get("VisibilityTimeout", 0)))
-    if visibility < USUAL_VISIBILITY:
-        faults.append(f"the visibility timeout is {visibility}: others who receive here get messages twice")
-    size = int(attributes.get("MaximumMessageSize", MESSAGE_BYTES_MAXIMUM))
-    if size < MESSAGE_BYTES_MAXIMUM:
-        faults.append(f"messages above {size} bytes are refused, expected a limit of {MESSAGE_BYTES_MAXIMUM}")
-    return faults
