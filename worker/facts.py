@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.clock import Clock
-from worker.conclusion import Answer, Bury, Conclusion, Discard
+from worker.conclusion import Answer, Bury, Conclusion, Discard, Return
 from worker.envelope import Identity
 from worker.held import Held
 from worker.job_in_hand import Part
@@ -54,10 +54,18 @@ def canonical_line(
         "message_id": delivery.message_id,
         "receive_count": delivery.receive_count,
         "copy": held.copied,
+        "lease_lost": held.lost.is_set(),
         "queue_wait_ms": _milliseconds(max(queue_wait_seconds, 0.0)),
         "prepare_ms": _milliseconds(prepared_at - held.started_at),
         "total_ms": _milliseconds(now - held.started_at),
+        **_delay(conclusion),
     }
+
+
+def _delay(conclusion: Conclusion) -> dict[str, float]:
+    if isinstance(conclusion, Return):
+        return {"delay_ms": _milliseconds(conclusion.after.total_seconds())}
+    return {}
 
 
 def _ending(conclusion: Conclusion) -> tuple[str, str, str | None, int]:

@@ -40,7 +40,7 @@ class Letters:
 
         Raises:
             TooLarge: it needs a claim check and no bucket is configured.
-            ObjectStoreUnavailable: the bucket does not answer.
+            ObjectError: the bucket does not answer, or does not take the key.
         """
         message = Message(body=body, group=identity.partner_id)
         return self._fitting(queue, message, f"results/{identity.job_id}/{identity.run}.json")

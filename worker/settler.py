@@ -17,7 +17,7 @@ from worker.facts import Facts, canonical_line
 from worker.held import Held, Room
 from worker.leases import Leases
 from worker.letters import Letters, TooLarge
-from worker.objects import ObjectStoreUnavailable
+from worker.objects import ObjectError
 from worker.transports.base import Fault, Faults, Message, Transport, TransportError
 
 RELEASE_LINGER_SECONDS: Final = 0.02
@@ -161,7 +161,7 @@ class Settler:
         for settlement in batch:
             try:
                 written.append((settlement, write(settlement)))
-            except (TooLarge, ObjectStoreUnavailable) as error:
+            except (TooLarge, ObjectError) as error:
                 log.error("settle.failed", queue=queue.name, error_code=type(error).__name__, msg=str(error))
                 self._give_back(settlement, "unsendable")
         faults = self._try_to_send(queue, [message for _, message in written])
@@ -212,17 +212,31 @@ class Settler:
             faults = _faults_of(source, exits, call)
             for position, one in enumerate(exits):
                 fault = faults.get(position)
-                if fault is None or fault.lost:
-                    self._forget(one, settled=settled and fault is None)
+                if fault is None:
+                    self._forget(one, settled=settled)
+                elif fault.lost or fault.final:
+                    self._leave_alone(one, fault)
                 else:
                     again.append(one)
         return again
 
+    def _leave_alone(self, one: Exit, fault: Fault) -> None:
+        """The queue will not take it back from us: the message comes again when its lease ends."""
+        if fault.lost:
+            one.held.lost.set()
+        else:
+            log.error("settle.failed", queue=one.held.source.name, error_code=fault.code, msg=fault.message)
+        self._forget(one, settled=False)
+
     def _without_lost(self, batch: list[Exit]) -> list[Exit]:
+        # Each is asked once: the lease keeper may set it at any moment, and none may fall between two looks.
+        kept: list[Exit] = []
         for one in batch:
             if one.held.lost.is_set():
                 self._forget(one, settled=False)
-        return [one for one in batch if not one.held.lost.is_set()]
+            else:
+                kept.append(one)
+        return kept
 
     def _forget(self, one: Exit, *, settled: bool) -> None:
         self._leases.drop(one.held)
@@ -230,7 +244,7 @@ class Settler:
             self._leaving -= 1
         event, fields = canonical_line(one.held, one.settlement.conclusion, one.settlement.facts, self._clock)
         level = log.info if event == "job.done" else log.warning
-        level(event, **fields, lease_lost=one.held.lost.is_set())
+        level(event, **fields)
         self._room.leave(settled=settled)
 
 

@@ -1,15 +1,18 @@
 """A queue in memory that keeps the transports' contract, with a journal and faults on demand; and a clock."""
 
+import io
 import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from tests.support.queue_backends import Backend, ShiftedClock
 from worker.clock import Clock
+from worker.objects import ObjectMissing
 from worker.transports.base import (
     Attribute,
     Delivery,
@@ -286,6 +289,35 @@ class ManualTime:
         """Note the sleep, and let its time pass at once."""
         self.slept.append(seconds)
         self.seconds += seconds
+
+
+class MemoryStore:
+    """An object store in memory; `error` is raised by every call."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], bytes] = {}
+        self.error: Exception | None = None
+
+    def open(self, bucket: str, key: str, version_id: str | None = None) -> AbstractContextManager[BinaryIO]:
+        """An object as it was put; versions are not kept."""
+        if self.error is not None:
+            raise self.error
+        if (bucket, key) not in self.objects:
+            raise ObjectMissing(f"{bucket}/{key} {version_id}")
+        return io.BytesIO(self.objects[bucket, key])
+
+    def put(self, bucket: str, key: str, data: bytes) -> None:
+        """Keep the bytes."""
+        if self.error is not None:
+            raise self.error
+        self.objects[bucket, key] = data
+
+    def check(self, _bucket: str) -> list[str]:
+        """All is well."""
+        return []
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 class QuickStop(threading.Event):

@@ -37,9 +37,10 @@ class Stage:
         self.offered: list[Part] = []
         self.answer = answer
         self.job = JobInHand(envelope, self.held, self.time.clock, lambda _, end: self.concluded.append(end))
+        requests = envelope.job.part_requests()
+        identity = part_identity(envelope, requests[0])
         self.job.parts = tuple(
-            Part(self.job, request, part_identity(envelope, request), placement_of(request.customer_id))
-            for request in envelope.job.part_requests()
+            Part(self.job, request, identity, placement_of(request.customer_id)) for request in requests
         )
 
     def offer(self, part: Part) -> Deferral | None:
