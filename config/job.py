@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -125,10 +126,34 @@ DEPTH_MAXIMUM: Final = 100
 FAULT_CHARACTERS_MAXIMUM: Final = 500
 
 
-def read_object(body: str) -> dict[str, Any]:
-    """The body's JSON object; raises `BadMessage` for anything else."""
+def _exact_float(literal: str) -> float:
+    """The number, if a double keeps it: its shortest form or its 17 digits are the literal's value."""
+    number = float(literal)
+    if literal != repr(number) and not _is_kept(literal, number):
+        raise ValueError("A number has more digits than a double keeps; send it as text")
+    return number
+
+
+def _is_kept(literal: str, number: float) -> bool:
     try:
-        value = msgspec.json.decode(body)
+        value = Decimal(literal)
+    except InvalidOperation:
+        # An exponent beyond what even a decimal takes.
+        return False
+    return any(value == Decimal(kept) for kept in (repr(number), f"{number:.17g}"))
+
+
+EXACT: Final = msgspec.json.Decoder(float_hook=_exact_float)
+ROUNDING: Final = msgspec.json.Decoder()
+
+
+def read_object(body: str, *, exact: bool = True) -> dict[str, Any]:
+    """The body's JSON object; raises `BadMessage` for anything else.
+
+    With `exact`, a number that would be rounded is refused too: an amount must never change on its way.
+    """
+    try:
+        value = (EXACT if exact else ROUNDING).decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise BadMessage("bad_message", f"The body is not JSON: {_told(error)}.") from error
     if not isinstance(value, dict):

@@ -83,7 +83,7 @@ def identity_of(envelope: Envelope) -> Identity:
 def readable_identity(body: str, held: Held) -> Identity | None:
     """What can be read of a message that is no job; None where job id or partner cannot be."""
     try:
-        fields = read_object(body)
+        fields = read_object(body, exact=False)
     except BadMessage:
         return None
     job_id, partner_id = _read(fields.get("job_id"), JobId), _read(fields.get("partner_id"), PartnerId)

@@ -14,9 +14,12 @@ from worker.conclusion import Reason
 from worker.envelope import Identity
 from worker.held import Held
 from worker.objects import ObjectStore
-from worker.transports.base import Attribute, Delivery, Message, Transport
+from worker.transports.base import Attribute, Message, Transport
+from worker.transports.limits import message_size
 
 ATTRIBUTES_MAXIMUM: Final = 10
+OWN_ATTRIBUTES: Final = 1
+OWN_ATTRIBUTES_OFFLOADED: Final = 2
 REASON_CHARACTERS_MAXIMUM: Final = 500
 
 log = structlog.get_logger()
@@ -47,10 +50,16 @@ class Letters:
 
     def dead_letter(self, queue: Transport, held: Held, reason: Reason, identity: Identity | None) -> Message:
         """The original message with the reason in our own attribute; raises as `result`."""
+        letter = self._letter(held, reason, identity, OWN_ATTRIBUTES)
+        if message_size(letter) > queue.message_bytes_maximum:
+            letter = self._letter(held, reason, identity, OWN_ATTRIBUTES_OFFLOADED)
+        return self._fitting(queue, letter, f"failed/{held.delivery.message_id}.json")
+
+    def _letter(self, held: Held, reason: Reason, identity: Identity | None, own: int) -> Message:
         delivery = held.delivery
         previous = read_own_header(delivery.headers)
         attributes = {name: value for name, value in delivery.attributes.items() if name != OWN_ATTRIBUTE}
-        kept, folded = _fold(attributes, self._own_places(queue, delivery))
+        kept, folded = _fold(attributes, ATTRIBUTES_MAXIMUM - own)
         header = msgspec.structs.replace(
             previous,
             run=identity.run if identity else previous.run,
@@ -61,23 +70,18 @@ class Letters:
             attempt=reason.attempt,
             instance=self.instance,
             failed_at=self.clock.now(),
-            folded=folded,
+            folded={**previous.folded, **folded},
         )
         kept[OWN_ATTRIBUTE] = Attribute("String", write_own_header(header))
         group = identity.partner_id if identity else None
-        message = Message(body=delivery.body, attributes=kept, group=group)
-        return self._fitting(queue, message, f"failed/{delivery.message_id}.json")
-
-    def _own_places(self, queue: Transport, delivery: Delivery) -> int:
-        # Our own attribute, and the claim check's size where the body is likely to need one.
-        return 1 if len(delivery.body) < queue.message_bytes_maximum // 4 else 2
+        return Message(body=delivery.body, attributes=kept, group=group)
 
     def _fitting(self, queue: Transport, message: Message, key: str) -> Message:
-        if message_bytes(message) <= queue.message_bytes_maximum:
+        if message_size(message) <= queue.message_bytes_maximum:
             return message
         if self.bucket is None:
             raise TooLarge(
-                f"A message for {queue.name} has {message_bytes(message)} bytes, more than the "
+                f"A message for {queue.name} has {message_size(message)} bytes, more than the "
                 f"{queue.message_bytes_maximum} that the queue takes. It is held back, not lost. "
                 "Configure [queues] claim_check_bucket."
             )
@@ -90,19 +94,8 @@ class Letters:
         )
 
 
-def message_bytes(message: Message) -> int:
-    """The message's size as SQS counts it: the body, and the attributes' names, types and values."""
-    total = len(message.body.encode())
-    for name, attribute in message.attributes.items():
-        value = attribute.value.encode() if isinstance(attribute.value, str) else attribute.value
-        total += len(name.encode()) + len(attribute.data_type.encode()) + len(value)
-    return total
-
-
-def _fold(
-    attributes: Mapping[str, Attribute], own_places: int
-) -> tuple[dict[str, Attribute], dict[str, str]]:
+def _fold(attributes: Mapping[str, Attribute], places: int) -> tuple[dict[str, Attribute], dict[str, str]]:
     """The attributes that stay as they are, and those that go into our own one: SQS takes ten in all."""
     items = list(attributes.items())
-    kept, beyond = items[: ATTRIBUTES_MAXIMUM - own_places], items[ATTRIBUTES_MAXIMUM - own_places :]
-    return dict(kept), {name: value for name, (_, value) in beyond if isinstance(value, str)}
+    folded = {name: value for name, (_, value) in items[places:] if isinstance(value, str)}
+    return dict(items[:places]), folded

@@ -160,3 +160,5 @@ def _route_libraries() -> None:
         root.removeHandler(handler)
     root.addHandler(LibraryHandler(logging.WARNING))
     root.setLevel(logging.WARNING)
+    # It warns of each pipeline that an error ended, and the error itself is told by whoever caught it.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)

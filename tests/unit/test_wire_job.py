@@ -212,3 +212,28 @@ def test_each_customer_is_asked_for_what_is_its_own() -> None:
         (2, "c-3", "shared", []),
         (3, "c-4", 4, ["b"]),
     ]
+
+
+@pytest.mark.parametrize(
+    "literal", ["12345678901234.567", "123456789012345678.9", "1e-400", "1e999", "1e" + "9" * 30]
+)
+def test_a_number_that_would_be_rounded_is_refused(literal: str) -> None:
+    """An amount never changes on its way: what a double does not keep has to come as text."""
+    with pytest.raises(BadMessage) as refused:
+        read_object(f'{{"amount": {literal}}}')
+
+    assert refused.value.code == "bad_message"
+    assert literal not in str(refused.value)
+
+
+@pytest.mark.parametrize("literal", ["0.1", "1.50", "1e5", "-0.0", "0.10000000000000001", "5e-324"])
+def test_a_number_that_a_double_keeps_is_taken_in_any_of_its_forms(literal: str) -> None:
+    """Also as seventeen digits, as PHP writes them at times."""
+    assert read_object(f'{{"amount": {literal}}}') == {"amount": float(literal)}
+
+
+@given(number=st.floats(allow_nan=False, allow_infinity=False))
+def test_every_double_is_taken_as_it_is_written(number: float) -> None:
+    """What a program wrote from a double is never refused and never changed."""
+    assert read_object(json.dumps({"amount": number})) == {"amount": number}
+    assert read_object(f'{{"amount": {number:.17g}}}') == {"amount": number}
