@@ -15,8 +15,8 @@ from config.settings import Settings
 from worker.claim_check import offload
 from worker.cli.common import ConfigOption, open_queue, open_settings, open_store, to_duration
 from worker.cli.errors import CommandError
-from worker.letters import message_bytes
 from worker.transports.base import Message, Transport
+from worker.transports.limits import message_size
 
 BATCH: Final = 100
 
@@ -116,11 +116,11 @@ def _message(
 ) -> Message:
     """The message for a job, after its files have been stored; by claim check where it is too large."""
     message = Message(body=encode_job(job), delay=delay, group=job.partner_id)
-    too_large = message_bytes(message) > queue.message_bytes_maximum
+    too_large = message_size(message) > queue.message_bytes_maximum
     bucket = settings.queues.claim_check_bucket
     if too_large and bucket is None:
         raise CommandError(
-            f"Job {job.job_id} has {message_bytes(message)} bytes, more than {queue.name} takes. "
+            f"Job {job.job_id} has {message_size(message)} bytes, more than {queue.name} takes. "
             "Name a bucket in [queues] claim_check_bucket, or attach the rows as a file."
         )
     if not uploads and not too_large:
