@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.support.world import CUSTOMERS, World, WorkerProcess, job
+from tests.support.world import CUSTOMERS, WorkerProcess, World, job
 
 JOBS = 2_000
 SINGLE_JOBS = 20
@@ -37,7 +37,8 @@ def main() -> None:
     options = parser.parse_args()
     os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "eu-west-1"}
     with tempfile.TemporaryDirectory() as directory, sqs_server(options.latency_ms) as endpoint:
-        world = World(Path(directory), *[f"sqs+{endpoint}/000000000000/{name}" for name in ("q", "r", "f")])
+        queue = f"sqs+{endpoint}/000000000000"
+        world = World(Path(directory), f"{queue}/requests", f"{queue}/responses", f"{queue}/failures")
         world_options(world)
         backlog(world, endpoint, options.jobs)
         idle_and_latency(world, endpoint, options.idle_seconds)
@@ -46,14 +47,22 @@ def main() -> None:
 
 def world_options(world: World) -> None:
     """Run as a worker of production would: the default lease, so long polls of 20 s, and eight threads."""
-    text = world.config_path.read_text().replace('lease = "30s"', 'lease = "120s"')
+    text = world.config_path.read_text().replace('lease = "9s"', 'lease = "120s"')
     world.config_path.write_text(text.replace("concurrency = 4", "concurrency = 8"))
 
 
 @contextmanager
 def sqs_server(latency_ms: float) -> Iterator[str]:
     """The stand-in as a process of its own, so that its CPU is not counted."""
-    command = [sys.executable, "-m", "tests.support.sqs_server", "--port", "0", "--latency-ms", str(latency_ms)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.sqs_server",
+        "--port",
+        "0",
+        "--latency-ms",
+        str(latency_ms),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None  # noqa: S101 - it was asked for
         yield process.stdout.readline().strip()
@@ -69,7 +78,8 @@ def backlog(world: World, endpoint: str, count: int) -> None:
     cpu_seconds = wait_for_cpu(worker)
     wall_seconds = time.perf_counter() - started
     used = requests(endpoint) - before
-    print(f"backlog of {count} jobs: exit {worker.process.returncode}, {count / wall_seconds:.0f} jobs/s with start")
+    status = worker.process.returncode
+    print(f"backlog of {count} jobs: exit {status}, {count / wall_seconds:.0f} jobs/s with start")
     print(f"  SQS requests per job   {sum(used.values()) / count:.3f}   {dict(used)}")
     print(f"  worker CPU per job     {cpu_seconds / count * 1000:.2f} ms (start included)")
     print_correctness(world, count)
@@ -80,7 +90,8 @@ def print_correctness(world: World, count: int) -> None:
     rows = Counter(world.rows())
     answered = Counter(result["job_id"] for result in world.results())
     print(f"  rows {len(rows)} of {count}, doubled {sum(rows.values()) - len(rows)}")
-    print(f"  jobs answered {len(answered)} of {count}, answers repeated {sum(answered.values()) - len(answered)}")
+    repeated = sum(answered.values()) - len(answered)
+    print(f"  jobs answered {len(answered)} of {count}, answers repeated {repeated}")
 
 
 def idle_and_latency(world: World, endpoint: str, idle_seconds: int) -> None:
@@ -112,7 +123,9 @@ def one_job(world: World, number: int) -> float:
 
 def small_job(number: int) -> dict[str, Any]:
     """A job of one customer and one row."""
-    return job(f"job-{number}", [CUSTOMERS[number % len(CUSTOMERS)]], rows=[{"order_no": number, "note": "n"}])
+    return job(
+        f"job-{number}", [CUSTOMERS[number % len(CUSTOMERS)]], rows=[{"order_no": number, "note": "n"}]
+    )
 
 
 def requests(endpoint: str) -> Counter[str]:

@@ -58,7 +58,7 @@ class TestCopies:
         assert world.dead_letters() == []
 
     def test_a_copy_of_a_running_job_waits_for_it(self, make_world: MakeWorld) -> None:
-        """While one worker runs the part, another worker's copy is busy: released, never failed or doubled."""
+        """While one worker runs the part, another's copy is busy: released, never failed or doubled."""
         world = make_world()
         world.send(slow_job(world, "long", ["c-0"], 1))
         first = world.start_worker()
@@ -101,7 +101,10 @@ class TestKills:
         """One part committed, another ran when the worker was killed: only the other runs again."""
         world = make_world(lease="3s")
         parts = [
-            {"customer_id": "c-0", "payload": {"rows": [{"order_no": 1}], "started": "/dev/null", "go_on": "/"}},
+            {
+                "customer_id": "c-0",
+                "payload": {"rows": [{"order_no": 1}], "started": "/dev/null", "go_on": "/"},
+            },
             {"customer_id": "c-1", "payload": _slow_payload(world.directory, 2)},
         ]
         parts[0]["payload"]["started"] = str(world.directory / "begun")  # type: ignore[index]
@@ -122,7 +125,7 @@ class TestKills:
         assert result["status"] == "succeeded"
 
     def test_a_part_that_kills_its_process_again_and_again_is_failed(self, make_world: MakeWorld) -> None:
-        """From the suspicious receive on each start is counted; after the third the part fails, `worker_killed`."""
+        """From the suspicious receive on each start is counted; after three the part fails."""
         world = make_world(lease="3s", retry="suspect_receives = 2")
         world.send(job("killer", type="orders.killer"))
         statuses = []
@@ -159,7 +162,7 @@ class TestStops:
         assert worker.events("worker.stopped")[0]["abandoned"] == 0
 
     def test_a_second_signal_gives_everything_back_at_once(self, world: World) -> None:
-        """The second signal does not wait for what runs: its message is visible again, its rows are not there."""
+        """The second signal does not wait for what runs: its message is visible again, without rows."""
         world.send(slow_job(world, "stuck", ["c-0"], 1))
         worker = world.start_worker()
         wait_for_start(world)

@@ -1,4 +1,4 @@
-"""A whole small world for end-to-end tests: queues, three SQLite shards, a configuration, and worker processes."""
+"""A small world for end-to-end tests: queues, three SQLite shards, a configuration, worker processes."""
 
 import json
 import os
@@ -7,14 +7,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-
-import tomllib
 
 from config.settings import Settings
 from shards.engines import Shards
@@ -211,7 +210,7 @@ class World:
             queue.close()
 
     def _configuration(self) -> str:
-        options = {"lease": "30s", "drain": "20s", "concurrency": "4", "worker": "", "retry": "", "extra": ""}
+        options = {"lease": "9s", "drain": "20s", "concurrency": "4", "worker": "", "retry": "", "extra": ""}
         text = CONFIGURATION.format(
             request=self.request_url,
             response=self.response_url,
