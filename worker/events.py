@@ -53,6 +53,9 @@ EVENTS: Final[dict[str, Event]] = {
     "worker.stats": Event(
         "How the process stands, at the configured interval.", _fields("in_hand settled waiting away")
     ),
+    "worker.thread_died": Event(
+        "A thread of the process ended by an error; the process drains and leaves.", _fields("thread")
+    ),
     "receive.failed": Event(
         "The request queue could not be asked; it is asked again after `delay_ms`.",
         _fields("queue error error_code tries delay_ms"),

@@ -96,6 +96,7 @@ class Letters:
 
 def _fold(attributes: Mapping[str, Attribute], places: int) -> tuple[dict[str, Attribute], dict[str, str]]:
     """The attributes that stay as they are, and those that go into our own one: SQS takes ten in all."""
-    items = list(attributes.items())
+    # Only strings can be folded and keep their type: the others stay, wherever they stood.
+    items = sorted(attributes.items(), key=lambda item: item[1].data_type == "String")
     folded = {name: value for name, (_, value) in items[places:] if isinstance(value, str)}
     return dict(items[:places]), folded
