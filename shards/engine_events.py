@@ -9,6 +9,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from shards import failure_codes
 from shards.failures import KnownFailure, failure_of
+from shards.guard import PartConnection
 
 READING: Final = {"shardworker_reading": True}
 """Execution options of a connection that only reads."""
@@ -34,6 +35,7 @@ class ValueRefused(KnownFailure):
 
 def listen(engine: Engine, password_file: Path | None) -> None:
     """Attach what this file owns to a new engine."""
+    event.listen(engine, "handle_error", _note_error)
     event.listen(engine, "handle_error", _refuse_value)
     if password_file is not None:
         _read_password_at_connect(engine, password_file)
@@ -52,6 +54,11 @@ def _read_password_at_connect(engine: Engine, path: Path) -> None:
             raise PasswordUnreadable(path, error) from error
 
     event.listen(engine, "do_connect", set_password)
+
+
+def _note_error(context: ExceptionContext) -> None:
+    if isinstance(context.connection, PartConnection):
+        context.connection.note_error(context.original_exception)
 
 
 def _open_existing_file(

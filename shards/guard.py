@@ -30,7 +30,20 @@ class ConnectionLost(KnownFailure):
 
 
 class PartConnection(Connection):
-    """A connection on which a second transaction is refused in words that a handler's author understands."""
+    """A connection on which a second transaction is refused in words that a handler's author understands.
+
+    It also remembers the last error that its own database gave it (`met`).
+    """
+
+    _own_error: BaseException | None = None
+
+    def note_error(self, error: BaseException) -> None:
+        """Remember an error of the driver; the engine's events call this."""
+        self._own_error = error
+
+    def met(self, error: BaseException) -> bool:
+        """Whether the error came from this connection: its last one, or any once the connection is lost."""
+        return self.invalidated or self._own_error in {error, getattr(error, "orig", None)}
 
     def begin(self) -> RootTransaction:
         """Begin a transaction; raises `TransactionGuarded` inside a guarded one."""

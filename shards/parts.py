@@ -28,6 +28,7 @@ from shards.inbox import InboxRow, Outcome, PartIdentity, inbox
 RETRY_SECONDS_MAXIMUM: Final = 5.0
 WAIT_SECONDS_FIRST: Final = 0.005
 WAIT_SECONDS_MAXIMUM: Final = 0.2
+WAITING_KINDS: Final = frozenset({Kind.AWAY, Kind.BUSY})
 
 _ROWS_OF_JOB: Final = select(inbox).where(inbox.c.job_id == bindparam("of_job"))
 
@@ -39,6 +40,13 @@ class TransactionConflict(KnownFailure):
 
     def __init__(self) -> None:
         super().__init__(failure_of(failure_codes.CONFLICT_GOES_ON))
+
+
+class ForeignFailure(KnownFailure):
+    """The handler met a database that is away or busy, and it was not this shard."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(failure_of(failure_codes.HANDLER, f"{type(error).__name__} of another database"))
 
 
 class RetryInterrupted(KnownFailure):
@@ -128,13 +136,21 @@ class PartStore:
         self._record(partial(self._take_back_start, identity))
 
     def _run(
-        self, identity: PartIdentity, work: Callable[[Connection], bytes], connection: Connection
+        self, identity: PartIdentity, work: Callable[[Connection], bytes], connection: PartConnection
     ) -> Outcome:
         claimed = claim(connection, identity, self._clock())
         if isinstance(claimed, Outcome):
             return claimed
-        outcome = Outcome("succeeded", identity.run, work(connection))
+        outcome = Outcome("succeeded", identity.run, self._worked(work, connection))
         return end_with_outcome(connection, identity, claimed, outcome, self._clock())
+
+    def _worked(self, work: Callable[[Connection], bytes], connection: PartConnection) -> bytes:
+        try:
+            return work(connection)
+        except Exception as error:
+            if classify(error, self._shard.dialect).kind in WAITING_KINDS and not connection.met(error):
+                raise ForeignFailure(error) from error
+            raise
 
     def _fail(
         self,
@@ -196,7 +212,7 @@ class PartStore:
         with inbox_faults(self._shard.dialect):
             return self._write(write)
 
-    def _write(self, write: Callable[[Connection], Written]) -> Written:
+    def _write(self, write: Callable[[PartConnection], Written]) -> Written:
         written: Written = self._retrying(self._in_transaction, write)
         return written
 

@@ -71,7 +71,8 @@ class Executor:
         try:
             return self._run(part)
         finally:
-            part.database_seconds += self._clock.monotonic() - started
+            part.queued_at = self._clock.monotonic()
+            part.database_seconds += part.queued_at - started
 
     def away_delay(self, receive_count: int) -> timedelta:
         """How long a message that cannot be held for a shard that is away stays on its queue."""
@@ -181,7 +182,8 @@ class Executor:
     def _record(self, store: PartStore, part: Part, failure: Failure) -> Report:
         """Write the failure to the inbox; an outcome that is found there wins."""
         customer_id = part.request.customer_id
-        error = error_of(failure.code, failure.message, failure.details)
+        passing = failure.kind is Kind.TRANSIENT
+        error = error_of(failure.code, failure.message, failure.details, retryable=passing)
         match failure.kind:
             case Kind.PERMANENT:
                 return Ended(store.fail(part.identity, failed(customer_id, error), dead_letter=False))

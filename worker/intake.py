@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -220,6 +221,8 @@ class Intake:
         InboxInquiry(self._shards, identity, list(placements.values()), known).start(self._ways.offer_task)
 
     def _later(self, held: Held, code: str) -> Return:
+        if code == "shutdown":
+            return Return(timedelta(), code)
         deferral = self._settings.deferral
         receives = held.delivery.receive_count
         delay = half_jitter(receives, deferral.busy_delay, deferral.away_max_delay, self._clock.random())

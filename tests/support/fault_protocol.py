@@ -6,8 +6,8 @@ A subclass gives the fixture `shard`: with an inbox, an empty table of orders an
 import threading
 
 import pytest
-from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from shards.engines import Shard
 from shards.failures import Kind, KnownFailure, classify
@@ -16,7 +16,7 @@ from shards.inbox import (
     check_inbox,
     create_inbox,
 )
-from shards.parts import RetryInterrupted, TransactionConflict, find_outcomes
+from shards.parts import ForeignFailure, RetryInterrupted, TransactionConflict, find_outcomes
 from tests.support.parts import (
     identity,
     insert_order,
@@ -71,6 +71,22 @@ class FaultProtocol:
 
         failure = classify(error.value, shard.dialect)
         assert (failure.kind, failure.code) == (Kind.BUSY, "shutdown")
+
+    def test_an_error_of_another_database_does_not_make_the_shard_look_away(self, shard: Shard) -> None:
+        """What a handler asks elsewhere may be away or busy: that counts against its part, not the shard."""
+        elsewhere = create_engine("sqlite:////nowhere/at/all.db")
+
+        def work(connection: Connection) -> bytes:
+            insert_order(connection, 1)
+            elsewhere.connect()
+            return b"{}"
+
+        with pytest.raises((ForeignFailure, OperationalError)) as error:
+            store_on(shard).run(identity(), work)
+
+        failure = classify(error.value, shard.dialect)
+        assert (failure.kind, failure.code) == (Kind.TRANSIENT, "handler_error")
+        assert order_numbers(shard) == []
 
     @every_write
     def test_a_missing_inbox_is_a_shard_that_is_away(self, shard: Shard, write: Write) -> None:
