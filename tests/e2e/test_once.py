@@ -142,6 +142,31 @@ class TestKills:
         assert read_own_header(letter.headers).code == "worker_killed"
 
 
+class TestLostLeases:
+    def test_a_worker_that_slept_through_its_lease_neither_doubles_nor_acks(
+        self, make_world: MakeWorld
+    ) -> None:
+        """Suspended until its lease ran out, it finds that out: it commits once and acks nothing."""
+        world = make_world(lease="3s")
+        world.send(slow_job(world, "zombie", ["c-0"], 1))
+        sleeper = world.start_worker()
+        wait_for_start(world)
+        sleeper.signal(signal.SIGSTOP)
+        other = world.start_worker()
+        wait_until(lambda: bool(other.events("job.released")), "the other worker to find the part busy")
+        go_on(world)
+        sleeper.signal(signal.SIGCONT)
+        sleeper.wait_for_event("lease.lost")
+        world.wait_until_settled()
+        assert [sleeper.stop(), other.stop()] == [0, 0]
+
+        assert world.rows() == [(1, "c-0")]
+        results = world.results()
+        assert all(without_times(result) == without_times(results[0]) for result in results)
+        assert {result["status"] for result in results} == {"succeeded"}
+        assert world.dead_letters() == []
+
+
 class TestStops:
     def test_sigterm_finishes_what_runs_and_gives_the_rest_back(self, make_world: MakeWorld) -> None:
         """The drain: running parts end and are answered, what did not start is on the queue again at once."""
