@@ -21,7 +21,7 @@ from worker.conclusion import Bury, Conclusion, Deferral, Reason, Return
 from worker.envelope import Envelope, Identity, identity_of, open_envelope, readable_identity
 from worker.facts import Facts
 from worker.held import Held
-from worker.job_in_hand import JobInHand, Part
+from worker.job_in_hand import JobInHand, Part, shutdown_deferral
 from worker.objects import ObjectStore, ObjectStoreUnavailable
 from worker.refusal import InboxInquiry, OfferTask, Refuse, rejected
 from worker.routing import Postpone, Route, Router, TooOld, part_identity, wait_for
@@ -138,10 +138,7 @@ class Intake:
 
     def _go(self, job: JobInHand, envelope: Envelope) -> None:
         try:
-            route = self._router.route(envelope)
-            files = self._fetch(job, route)
-        except Refuse as refusal:
-            self._refuse_job(job, envelope, refusal)
+            self._send_on(job, envelope)
         except Postpone as postponed:
             job.conclude(Return(postponed.deferral.after, postponed.deferral.code))
         except AttachmentsUnavailable as error:
@@ -149,8 +146,14 @@ class Intake:
         except Exception:
             log.exception("intake.failed", message_id=job.held[0].delivery.message_id, job=job.job.job_id)
             job.conclude(self._after_defect(job.held[0]))
+
+    def _send_on(self, job: JobInHand, envelope: Envelope) -> None:
+        try:
+            route = self._router.route(envelope)
+        except Refuse as refusal:
+            self._refuse_job(job, envelope, refusal)
         else:
-            self._start(job, route, files)
+            self._start(job, route, self._fetch(job, route))
 
     def _fetch(self, job: JobInHand, route: Route) -> FetchedAttachments | None:
         wanted = {
@@ -164,39 +167,45 @@ class Intake:
     def _start(self, job: JobInHand, route: Route, files: FetchedAttachments | None) -> None:
         job.files, job.handler = files, route.handler
         for part in job.parts:
-            placement = route.placements[part.request.customer_id]
-            if placement.state is PlacementState.GONE:
-                part.refusal = error_of("customer_gone", "The customer no longer exists here.")
-                continue
-            part.placement = placement
-            part.postponed = wait_for(placement)
             part.refusal = _attachment_fault(part.request, files)
+            _place(part, route.placements[part.request.customer_id])
         job.start(self._ways.offer_part)
 
     def _refuse_job(self, job: JobInHand, envelope: Envelope, refusal: Refuse) -> None:
-        """Reject the job, unless the inbox knows a part of it: then its outcomes win and the rest fails."""
-        try:
-            placements = self._router.placements(envelope.job.customer_ids)
-        except Postpone as postponed:
-            job.conclude(Return(postponed.deferral.after, postponed.deferral.code))
-            return
+        """Reject the job, unless the inbox knows a part of it: then its outcomes win and the rest fails.
+
+        A dry run neither reads nor writes the inbox: it is rejected whatever ran under its id.
+        """
         identity = identity_of(envelope)
+        if envelope.job.dry_run:
+            job.conclude(rejected(identity, job.held[0], refusal, self._clock))
+            return
+        placements = self._router.placements(envelope.job.customer_ids)
 
         def known(answer: bool | Deferral) -> None:  # noqa: FBT001 - the inquiry's answer
             if isinstance(answer, Deferral):
-                job.conclude(Return(answer.after, answer.code))
+                job.conclude(self._unasked(job.held[0], answer))
             elif answer:
                 self._start_refused(job, placements, refusal)
             else:
                 job.conclude(rejected(identity, job.held[0], refusal, self._clock))
 
-        InboxInquiry(self._shards, identity, list(placements.values()), known).start(self._ways.offer_task)
+        self._inquire(identity, placements, known)
 
     def _start_refused(self, job: JobInHand, placements: Mapping[str, Placement], refusal: Refuse) -> None:
         for part in job.parts:
-            part.placement = placements.get(part.request.customer_id)
             part.refusal = error_of(refusal.code, str(refusal))
+            _place(part, placements.get(part.request.customer_id))
         job.start(self._ways.offer_part)
+
+    def _inquire(
+        self,
+        identity: Identity,
+        placements: Mapping[str, Placement],
+        known: Callable[[bool | Deferral], None],
+    ) -> None:
+        asked = [one for one in placements.values() if one.state is not PlacementState.GONE]
+        InboxInquiry(self._shards, identity, asked, known).start(self._ways.offer_task)
 
     def _refuse_unreadable(self, held: Held, body: str, refusal: Refuse) -> None:
         """Bury a message that is no job; answer it if it can be and the inbox knows nothing of its id."""
@@ -213,12 +222,18 @@ class Intake:
 
         def known(answer: bool | Deferral) -> None:  # noqa: FBT001 - the inquiry's answer
             if isinstance(answer, Deferral):
-                self._settle(held, Return(answer.after, answer.code), identity)
+                self._settle(held, self._unasked(held, answer), identity)
             else:
                 conclusion = bury if answer else rejected(identity, held, refusal, self._clock)
                 self._settle(held, conclusion, identity)
 
-        InboxInquiry(self._shards, identity, list(placements.values()), known).start(self._ways.offer_task)
+        self._inquire(identity, placements, known)
+
+    def _unasked(self, held: Held, deferral: Deferral) -> Return:
+        """What becomes of a message whose inbox could not be asked: at once for a stop, else it waits."""
+        if deferral == shutdown_deferral():
+            return Return(deferral.after, deferral.code)
+        return self._later(held, deferral.code)
 
     def _later(self, held: Held, code: str) -> Return:
         if code == "shutdown":
@@ -238,6 +253,17 @@ class Intake:
 
     def _settle(self, held: Held, conclusion: Conclusion, identity: Identity | None) -> None:
         self._ways.settle([held], conclusion, Facts(identity))
+
+
+def _place(part: Part, placement: Placement | None) -> None:
+    """Give the part its shard; without one, or when its customer is gone, it can only fail, unrecorded."""
+    if placement is None:
+        return
+    if placement.state is PlacementState.GONE:
+        part.refusal = error_of("customer_gone", "The customer no longer exists here.")
+        return
+    part.placement = placement
+    part.postponed = wait_for(placement)
 
 
 def _attachment_fault(request: PartRequest, files: FetchedAttachments | None) -> Error | None:

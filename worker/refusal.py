@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import structlog
+
 from config.result import Result, encode_result, error_of
 from shards.directory import Placement
 from shards.engines import Shards
@@ -13,6 +15,8 @@ from worker.conclusion import Answer, Deferral, Reason
 from worker.envelope import Identity
 from worker.held import Held
 from worker.tasks import LookUp, Task
+
+log = structlog.get_logger()
 
 
 class Refuse(Exception):
@@ -45,6 +49,7 @@ class InboxInquiry:
         placements: Sequence[Placement],
         on_known: Callable[[bool | Deferral], None],
     ) -> None:
+        self._job_id = identity.job_id
         self._on_known = on_known
         self._lock = threading.Lock()
         self._found = False
@@ -56,13 +61,23 @@ class InboxInquiry:
         self._left = len(self._tasks)
 
     def start(self, offer: OfferTask) -> None:
-        """Put the questions into the shards' lanes; without any shard, nothing is known."""
+        """Put the questions into the shards' lanes; without any shard, nothing is known.
+
+        Never raises: what cannot be asked is a `Deferral`, for `on_known` is called once, whatever happens.
+        """
         if not self._tasks:
             self._on_known(False)
         for shard, task in self._tasks:
-            code = offer(shard, task)
+            code = self._offered(offer, shard, task)
             if code is not None:
                 task.give_back(code)
+
+    def _offered(self, offer: OfferTask, shard: str, task: Task) -> str | None:
+        try:
+            return offer(shard, task)
+        except Exception:
+            log.exception("intake.failed", job=self._job_id)
+            return "internal_error"
 
     def _note(self, answer: bool | Deferral) -> None:  # noqa: FBT001 - the answer itself
         with self._lock:

@@ -1,13 +1,14 @@
 """What waits in a lane: a part to run, or a look at the inbox before a job is refused."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Protocol
 
 import structlog
 
 from shards.engines import Shards
 from shards.failures import Kind, classify
-from shards.inbox import ContentConflict, Superseded
+from shards.inbox import ContentConflict, InboxFault, Superseded
 from shards.parts import find_outcomes
 from worker.conclusion import Deferral
 from worker.executor import Away, Ended, Executor
@@ -87,13 +88,12 @@ class LookUp:
             rows = find_outcomes(shard, self._schema, self._job_id, self._customer_ids)
         except Exception as error:  # noqa: BLE001 - whatever the driver raises: the shard gave no answer
             failure = classify(error, shard.dialect)
-            if failure.kind is Kind.AWAY:
-                return False
-            log.error("inbox.fault", shard=self._shard, error_code=failure.code, msg=failure.message)
+            if failure.kind is not Kind.AWAY or isinstance(error, InboxFault):
+                log.error("inbox.fault", shard=self._shard, error_code=failure.code, msg=failure.message)
             return False
         self._report(bool(rows))
         return True
 
     def give_back(self, code: str) -> None:
-        """Report that the look did not happen; see `Task`."""
-        self._report(Deferral(shutdown_deferral().after, code))
+        """Report that the look did not happen, for its owner to say when to try again; see `Task`."""
+        self._report(Deferral(timedelta(), code))
