@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import Connection
+from structlog.contextvars import bound_contextvars
 
 from config.result import Error, error_of, failed, succeeded
 from config.settings import JobType, Settings
@@ -157,19 +158,22 @@ class Executor:
     def _call(self, part: Part, connection: Connection, payload: Any) -> bytes:
         handler = part.owner.handler
         assert handler is not None  # noqa: S101 - see _work
-        value = handler.call(payload, self._context(part, connection))
+        with bound_contextvars(job=part.owner.job.job_id, customer=part.request.customer_id):
+            value = handler.call(payload, self._context(part, connection))
         return succeeded(part.request.customer_id, value)
 
     def _start_then_work(self, store: PartStore, part: Part) -> Outcome:
         if part.refusal is not None:
             return self._work_or_refuse(store, part)
+        found = None if part.start_counted else self._count_start(store, part)
+        return found or self._take_back_unless_ended(store, part)
+
+    def _count_start(self, store: PartStore, part: Part) -> Outcome | None:
         starts = self._settings.retry.max_starts
         error = error_of("worker_killed", f"The process died {starts} times while it ran this part.")
-        killed = failed(part.request.customer_id, error)
-        found = store.count_start(part.identity, starts, killed)
-        if found is not None:
-            return found
-        return self._take_back_unless_ended(store, part)
+        found = store.count_start(part.identity, starts, failed(part.request.customer_id, error))
+        part.start_counted = found is None
+        return found
 
     def _take_back_unless_ended(self, store: PartStore, part: Part) -> Outcome:
         try:
@@ -177,6 +181,7 @@ class Executor:
         except BaseException as error:
             if failure_of(error, self._dialect(part)).kind in {Kind.BUSY, Kind.AWAY}:
                 store.take_back_start(part.identity)
+                part.start_counted = False
             raise
 
     def _record(self, store: PartStore, part: Part, failure: Failure) -> Report:
@@ -202,7 +207,7 @@ class Executor:
         delay = failure.after
         if delay is None:
             delay = full_jitter(counted, retry.base_delay, retry.max_delay, self._clock.random())
-        return Deferral(delay, failure.code, counted)
+        return Deferral(max(delay, timedelta()), failure.code, counted)
 
     def _context(self, part: Part, connection: Connection) -> PartContext:
         assert part.placement is not None  # noqa: S101 - see _store

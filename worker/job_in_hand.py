@@ -38,7 +38,8 @@ class Part:
 
     `refusal` ends the part without its handler: it is recorded as its failure unless an outcome is there.
     A part without a placement can only be refused, and nothing is recorded. `postponed` lets the part wait
-    for another delivery while the others go on.
+    for another delivery while the others go on. `start_counted`: the inbox has a start of it that this
+    process made and could not take back, so that its next try here is the same start.
     """
 
     owner: "JobInHand" = field(repr=False)
@@ -51,6 +52,7 @@ class Part:
     lane_wait_seconds: float = 0.0
     database_seconds: float = 0.0
     progress: tuple[int, int | None] | None = None
+    start_counted: bool = False
 
     def note_progress(self, done: int, total: int | None) -> None:
         """What the handler last told of its progress."""
