@@ -57,7 +57,15 @@ def _configuration_errors() -> tuple[type[Exception], ...]:
 def _run_errors() -> tuple[type[Exception], ...]:
     from config.job import BadMessage
     from shards.directory import DirectoryUnavailable
+    from worker.attachments import AttachmentsUnavailable
     from worker.objects import ObjectError
     from worker.transports.base import TransportError
 
-    return CommandError, BadMessage, DirectoryUnavailable, ObjectError, TransportError
+    return (
+        CommandError,
+        BadMessage,
+        DirectoryUnavailable,
+        AttachmentsUnavailable,
+        ObjectError,
+        TransportError,
+    )
