@@ -1,180 +1,137 @@
-"""The daemon's core without its threads: intake, lanes moved by hand, executor, real SQLite shards."""
+"""A configured site in a directory, all of it embedded, for tests of the commands."""
 
 import json
+import sqlite3
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
+import time
+from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import text
+from typer.testing import CliRunner, Result
 
+from config.headers import OWN_ATTRIBUTE, OwnHeader, write_own_header
+from config.load import load_settings
 from config.settings import Settings
-from handlers.contract import PartContext, handles
-from handlers.registry import Registry, handler_specs
-from shards.directory import Placement, PlacementState
-from tests.support.fakes import ManualTime, MemoryPlace, MemoryStore
-from tests.support.jobs import create_shards, held_of, job_fields, placement_of, settings_in
-from worker.attachments import AttachmentFetcher
-from worker.conclusion import Conclusion, Deferral
-from worker.executor import Executor
-from worker.facts import Facts
-from worker.held import Held
-from worker.intake import Intake, Ways
-from worker.job_in_hand import Part
-from worker.middleware import Middleware
-from worker.objects.files import DirectoryStore
-from worker.objects.store import BucketStore
-from worker.routing import Router
-from worker.tasks import PartTask, Task
+from shards.directory import StaticDirectory
+from shards.engines import Shard
+from shards.inbox import PartIdentity
+from shards.parts import PartStore
+from tests.support.logging_state import logging_restored
+from worker.cli import build_app
+from worker.transports.base import Attribute, Delivery, Message, Transport
+from worker.transports.factory import open_transport
 
-Handler = Callable[[Any, PartContext], Any]
+CONFIGURATION = """
+[queues]
+request = ["sql://{directory}/queues.db?queue=requests", "sql://{directory}/queues.db?queue=slow"]
+response = "sql://{directory}/queues.db?queue=results"
+failure = "sql://{directory}/queues.db?queue=failures"
+claim_check_bucket = "file://{directory}/bucket"
 
-SECTIONS: dict[str, Any] = {
-    "partners": {"acme": {"customers": ["*"], "types": ["*"]}, "poor": {"types": ["orders.insert"]}},
-    "retry": {"base_delay": "10s", "max_attempts": 3},
-}
+[worker]
+state_directory = "{directory}"
 
+[shards.eu1]
+url = "sqlite:///{directory}/eu1.db"
 
-def insert_order(payload: Any, context: PartContext) -> Any:
-    """Insert one order."""
-    context.connection.execute(text("INSERT INTO orders VALUES (:order_no)"), payload)
-    return {"inserted": 1}
+[shards.eu2]
+url = "sqlite:///{directory}/eu2.db"
 
+[directory.customers]
+c-1 = "eu1"
+c-2 = "eu2"
 
-class Settled(NamedTuple):
-    """What the settler was given."""
+[partners.acme]
+customers = ["*"]
+types = ["orders.insert"]
 
-    held: list[Held]
-    conclusion: Conclusion
-    facts: Facts
+[attachments]
+buckets = ["file://{directory}/bucket"]
+max_size = "1KiB"
 
-
-@dataclass
-class TestDirectory:
-    """A directory that a test can change, and break."""
-
-    __test__ = False
-
-    placements: dict[str, Placement]
-    error: Exception | None = None
-
-    def find(self, customer_ids: Sequence[str]) -> dict[str, Placement]:
-        """Where they live."""
-        if self.error is not None:
-            raise self.error
-        return {name: self.placements[name] for name in customer_ids if name in self.placements}
-
-    def set_state(self, customer_id: str, state: PlacementState) -> None:
-        """Pause a customer, let it go, bring it back."""
-        self.placements[customer_id] = replace(self.placements[customer_id], state=state)
+[[handlers.insert]]
+type = "orders.insert"
+table = "orders"
+columns = ["order_no"]
+"""
 
 
 class Site:
-    """Customers c-1 and c-2 on the shard eu1, c-3 on eu2; `handler` is what runs for `orders.insert`."""
+    """The site and the command line on it."""
 
-    def __init__(self, directory: Path, middleware: Sequence[Middleware] = (), **sections: Any) -> None:
-        self.path = directory
-        self.bucket = directory / "bucket"
-        self.bucket.mkdir()
-        attachments = {"buckets": [f"file://{self.bucket}"], "directory": str(directory / "attachments")}
-        self.settings: Settings = settings_in(
-            directory, ("eu1", "eu2"), **{**SECTIONS, "attachments": attachments, **sections}
+    def __init__(self, directory: Path, *, extra: str = "") -> None:
+        self.directory = directory
+        self.path = directory / "config.toml"
+        self.path.write_text(CONFIGURATION.format(directory=directory) + extra, encoding="utf-8")
+
+    @property
+    def settings(self) -> Settings:
+        """The site's settings."""
+        return load_settings(self.path, {}).settings
+
+    def run(
+        self, *arguments: str, stdin: str | None = None, environment: dict[str, str] | None = None
+    ) -> Result:
+        """Run a command with this configuration."""
+        variables = {"SHARDWORKER_CONFIG": str(self.path), **(environment or {})}
+        with logging_restored():
+            return CliRunner().invoke(build_app(), list(arguments), input=stdin, env=variables)
+
+    def run_json(self, *arguments: str) -> Any:
+        """The JSON that a command prints; its exit status is 0."""
+        result = self.run(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def set_up(self) -> "Site":
+        """Queues, inbox tables, the bucket, and the handler's own table."""
+        assert self.run("setup").exit_code == 0
+        for shard in ("eu1", "eu2"):
+            with closing(sqlite3.connect(self.directory / f"{shard}.db")) as database, database:
+                database.execute("CREATE TABLE orders (order_no INTEGER PRIMARY KEY)")
+        return self
+
+    def queue(self, name: str) -> Transport:
+        """One of the site's queues; the caller closes it."""
+        settings = self.settings
+        return open_transport(
+            f"sql://{self.directory}/queues.db?queue={name}", settings.queues, settings.worker.lease
         )
-        self.time = ManualTime()
-        self.stop = threading.Event()
-        self.handler: Handler = insert_order
-        self.settled: list[Settled] = []
-        self.tasks: list[tuple[str, Task]] = []
-        self.offered: list[str] = []
-        self.refusing: dict[str, str] = {}
-        self.offer_error: Exception | None = None
-        self.source = MemoryPlace().transport("requests")
-        self.objects = MemoryStore()
-        self.shards = create_shards(self.settings, directory)
-        homes = {"c-1": "eu1", "c-2": "eu1", "c-3": "eu2"}
-        self.directory = TestDirectory({name: placement_of(name, shard) for name, shard in homes.items()})
-        store = BucketStore(DirectoryStore(), self.objects)
-        self.fetcher = AttachmentFetcher(
-            store, self.settings.attachments, directory / "attachments", self.stop
-        )
-        self.executor = Executor(self.shards, self.settings, middleware, self.time.clock, self.stop)
-        self.intake = self._intake(store)
 
-    def _intake(self, store: BucketStore) -> Intake:
-        @handles("orders.insert", Any)
-        def handler(payload: Any, context: PartContext) -> Any:
-            return self.handler(payload, context)
+    def send(self, queue: str, *messages: Message) -> None:
+        """Put messages on a queue."""
+        with closing(self.queue(queue)) as transport:
+            assert transport.send(messages) == {}
 
-        registry = Registry({"orders.insert": handler_specs(handler)[0]})
-        router = Router(self.settings, registry, self.directory, self.fetcher, self.time.clock)
-        ways = Ways(self._offer_part, self._offer_task, self._settle)
-        return Intake(self.settings, router, self.fetcher, store, self.shards, ways, self.time.clock)
+    def waiting(self, queue: str) -> list[Delivery]:
+        """The messages on a queue."""
+        with closing(self.queue(queue)) as transport:
+            return transport.browse(100)
 
-    def receive(self, body: str | dict[str, Any] | None = None, **held: Any) -> Held:
-        """A delivery, received now."""
-        body = job_fields() if body is None else body
-        held = {"source": self.source, "received_at": self.time.clock.now(), **held}
-        return held_of(body, **held)
+    def part_store(self, customer_id: str) -> PartStore:
+        """The inbox where the customer lives."""
+        settings = self.settings
+        placement = StaticDirectory(settings.directory).find([customer_id])[customer_id]
+        shard = Shard(placement.shard, settings.shards[placement.shard])
+        return PartStore(shard, placement, clock=time.time, stop=threading.Event(), transaction_tries=1)
 
-    def take(self, body: str | dict[str, Any] | None = None, **held: Any) -> Held:
-        """Take a delivery in, to its lanes or to its end."""
-        delivery = self.receive(body, **held)
-        self.intake.take(delivery)
-        return delivery
 
-    def run(self) -> None:
-        """Let everything in the lanes run; what finds its shard away is given back."""
-        while self.tasks:
-            _, task = self.tasks.pop(0)
-            if not task.run():
-                task.give_back("shard_away")
+def part(job_id: str, customer_id: str, part_no: int = 0) -> PartIdentity:
+    """A part of a job of two customers."""
+    return PartIdentity(
+        job_id=job_id,
+        customer_id=customer_id,
+        run=1,
+        digest="d" * 64,
+        part_no=part_no,
+        part_count=2,
+        job_type="orders.insert",
+        partner_id="acme",
+        correlation_id=None,
+    )
 
-    def conclude(self, body: str | dict[str, Any] | None = None, **held: Any) -> Conclusion:
-        """Take a delivery in and run it to its end."""
-        before = len(self.settled)
-        self.take(body, **held)
-        self.run()
-        assert len(self.settled) == before + 1
-        return self.settled[-1].conclusion
 
-    def answer(self, body: str | dict[str, Any] | None = None, **held: Any) -> dict[str, Any]:
-        """The result that a delivery leads to."""
-        conclusion = self.conclude(body, **held)
-        result: dict[str, Any] = json.loads(conclusion.body)  # type: ignore[union-attr]
-        return result
-
-    def pass_time(self, **spans: float) -> None:
-        """Let time pass."""
-        self.time.pass_time(timedelta(**spans).total_seconds())
-
-    def lose_shard(self, name: str) -> None:
-        """Let a shard's file vanish."""
-        self.shards.get(name).close()
-        for path in self.path.glob(f"{name}.db*"):
-            path.unlink()
-
-    def close(self) -> None:
-        """Let go of the databases."""
-        self.shards.close()
-        self.fetcher.close()
-
-    def _settle(self, held: list[Held], conclusion: Conclusion, facts: Facts) -> None:
-        self.settled.append(Settled(held, conclusion, facts))
-
-    def _offer_part(self, part: Part) -> Deferral | None:
-        assert part.placement is not None
-        task = PartTask(part, self.executor)
-        part.queued_at = self.time.seconds
-        self.offered.append(part.request.customer_id)
-        code = self._offer_task(part.placement.shard, task)
-        return None if code is None else task.deferral(code)
-
-    def _offer_task(self, shard: str, task: Task) -> str | None:
-        if self.offer_error is not None:
-            raise self.offer_error
-        if shard in self.refusing:
-            return self.refusing[shard]
-        self.tasks.append((shard, task))
-        return None
+def dead_letter(body: str, header: OwnHeader) -> Message:
+    """A message as the worker puts it on the failure queue."""
+    return Message(body=body, attributes={OWN_ATTRIBUTE: Attribute("String", write_own_header(header))})

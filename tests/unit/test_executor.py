@@ -17,7 +17,7 @@ from config.result import error_of
 from handlers.contract import PartContext, Reject, Retry
 from shards.inbox import ContentConflict, InboxState, Outcome, Superseded
 from tests.support.jobs import inbox_rows, job_fields, orders
-from tests.support.site import Handler, Site, insert_order
+from tests.support.core import Handler, Site, insert_order
 from worker.conclusion import Answer, Deferral
 from worker.executor import Away, Ended, Report
 from worker.job_in_hand import Part
