@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 from config.result import error_of
 from handlers.contract import PartContext, Reject, Retry
 from shards.inbox import ContentConflict, InboxState, Outcome, Superseded
-from tests.support.jobs import inbox_rows, job_fields, orders
 from tests.support.core import Handler, Site, insert_order
+from tests.support.jobs import inbox_rows, job_fields, orders
 from worker.conclusion import Answer, Deferral
 from worker.executor import Away, Ended, Report
 from worker.job_in_hand import Part

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from shards.directory import DirectoryUnavailable, PlacementState
 from shards.engines import UnknownShard
+from tests.support.core import Site
 from tests.support.fakes import NOON
 from tests.support.jobs import inbox_rows, job_fields, orders, placement_of
-from tests.support.core import Site
 from worker.attachments import AttachmentsUnavailable
 from worker.conclusion import Answer, Bury, Conclusion, Deferral, Return
 from worker.intake import DEFECT_RECEIVES_MAXIMUM

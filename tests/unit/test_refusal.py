@@ -10,9 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from shards.directory import Placement, PlacementState
+from tests.support.core import Site
 from tests.support.fakes import NOON, ManualTime
 from tests.support.jobs import envelope_of, held_of, job_fields, placement_of
-from tests.support.core import Site
 from worker.conclusion import Deferral, Reason
 from worker.envelope import identity_of
 from worker.refusal import InboxInquiry, Refuse, rejected

@@ -9,9 +9,9 @@ import pytest
 
 from config.digest import part_digest
 from shards.directory import DirectoryUnavailable, PlacementState
+from tests.support.core import Site
 from tests.support.fakes import NOON
 from tests.support.jobs import envelope_of, held_of, job_fields, placement_of
-from tests.support.core import Site
 from worker.conclusion import Deferral
 from worker.refusal import Refuse
 from worker.routing import Postpone, Router, TooOld, part_identity, wait_for
