@@ -1,6 +1,9 @@
 """`shardworker consume`: its options reach the daemon, its log goes to standard output."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -96,3 +99,27 @@ def test_the_daemon_s_status_is_the_command_s(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(daemon, "run_daemon", lambda *_: 79)
 
     assert Site(tmp_path).run("consume").exit_code == 79
+
+
+def test_a_directory_that_cannot_be_used_for_attachments_is_told_in_a_line(tmp_path: Path) -> None:
+    """Before anything is received; status 1, and no traceback."""
+    site = Site(tmp_path)
+    (tmp_path / "taken").write_text("a file")
+    variables = {
+        "SHARDWORKER_CONFIG": str(site.path),
+        "SHARDWORKER__ATTACHMENTS__DIRECTORY": str(tmp_path / "taken" / "below"),
+    }
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "worker", "consume"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("shardworker: The disk for attachments cannot be used")
