@@ -1,6 +1,6 @@
 """The inbox: the table that makes a part idempotent and keeps its outcome, and what is written there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Literal, Self
@@ -91,13 +91,14 @@ class PartIdentity:
 class Outcome:
     """How a part ended. `body` is its entry in the result, as bytes; `run` is the run that ended so.
 
-    `dead_letter`: the message goes to the failure queue as well.
+    `dead_letter`: the message goes to the failure queue as well. `attempt`: how often it was tried in vain.
     """
 
     state: Literal["succeeded", "failed"]
     run: int
     body: bytes
     dead_letter: bool = False
+    attempt: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +136,9 @@ class InboxRow:
         """The outcome that the row holds; `None` while the part is open."""
         match self.state:
             case InboxState.SUCCEEDED:
-                return Outcome("succeeded", self.run, self.outcome or b"", self.dead_letter)
+                return Outcome("succeeded", self.run, self.outcome or b"", self.dead_letter, self.attempt)
             case InboxState.FAILED:
-                return Outcome("failed", self.run, self.outcome or b"", self.dead_letter)
+                return Outcome("failed", self.run, self.outcome or b"", self.dead_letter, self.attempt)
             case InboxState.OPEN | InboxState.CLAIMED:
                 return None
 

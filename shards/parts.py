@@ -141,7 +141,8 @@ class PartStore:
         claimed = claim(connection, identity, self._clock())
         if isinstance(claimed, Outcome):
             return claimed
-        outcome = Outcome("succeeded", identity.run, self._worked(work, connection))
+        body = self._worked(work, connection)
+        outcome = Outcome("succeeded", identity.run, body, attempt=claimed.attempt)
         return end_with_outcome(connection, identity, claimed, outcome, self._clock())
 
     def _worked(self, work: Callable[[Connection], bytes], connection: PartConnection) -> bytes:
@@ -165,7 +166,7 @@ class PartStore:
         claimed = claim(connection, identity, now, take_claimed=take_claimed)
         if isinstance(claimed, Outcome):
             return claimed
-        outcome = Outcome("failed", identity.run, body, dead_letter)
+        outcome = Outcome("failed", identity.run, body, dead_letter, claimed.attempt)
         return end_with_outcome(connection, identity, claimed, outcome, now)
 
     def _count_attempt(
@@ -183,7 +184,8 @@ class PartStore:
             return claimed
         counted = Claimed(claimed.attempt + 1, _one_less(claimed.starts))
         if counted.attempt >= max_attempts:
-            outcome = Outcome("failed", identity.run, exhausted(counted.attempt), dead_letter)
+            body = exhausted(counted.attempt)
+            outcome = Outcome("failed", identity.run, body, dead_letter, counted.attempt)
             return end_with_outcome(connection, identity, counted, outcome, now)
         end_open(connection, identity, counted)
         return counted.attempt
@@ -196,7 +198,7 @@ class PartStore:
         if isinstance(claimed, Outcome):
             return claimed
         if claimed.starts >= max_starts:
-            outcome = Outcome("failed", identity.run, killed, dead_letter=True)
+            outcome = Outcome("failed", identity.run, killed, dead_letter=True, attempt=claimed.attempt)
             return end_with_outcome(connection, identity, claimed, outcome, now)
         end_open(connection, identity, claimed._replace(starts=claimed.starts + 1))
         return None

@@ -92,5 +92,6 @@ class Batcher(Generic[Item]):
         return True
 
     def _back_off(self) -> None:
-        delay = half_jitter(self._tries + 1, RETRY_BASE, RETRY_MAXIMUM, self._clock.random())
+        longest = RETRY_BASE if self._hurried else RETRY_MAXIMUM
+        delay = half_jitter(self._tries + 1, RETRY_BASE, longest, self._clock.random())
         self._clock.sleep(delay.total_seconds())

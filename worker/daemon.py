@@ -40,6 +40,8 @@ from worker.transports.factory import open_transport
 EXIT_DONE: Final = 0
 EXIT_ERROR: Final = 1
 LAST_WORDS_SECONDS: Final = 5.0
+POLL_PATIENCE_SECONDS: Final = 25.0
+POLL_LOOK_SECONDS: Final = 0.05
 
 log = structlog.get_logger()
 
@@ -241,6 +243,7 @@ class Daemon:
         self._leases.stop()
         abandoned = [held for held in self._leases.in_hand() if not held.lost.is_set()]
         self._release_now(abandoned)
+        self._await_polls()
         for _ in range(self._settings.worker.prepare_threads):
             self._prepared.put(None)
         for stage in self._settler.stages().values():
@@ -262,6 +265,18 @@ class Daemon:
                 source.release(batch)
             except TransportError as error:
                 log.warning("settle.failed", queue=source.name, count=len(batch), error=str(error))
+
+    def _await_polls(self) -> None:
+        """Wait for polls under way, so that what they bring is given back; another signal ends the wait.
+
+        A long poll cannot be broken off: left alone, it could take messages out of sight for a whole lease,
+        those first of all that were released a moment ago.
+        """
+        deadline = self._clock.monotonic() + POLL_PATIENCE_SECONDS
+        while self._threads.alive("receive-") and self._clock.monotonic() < deadline:
+            event = self._events.next(POLL_LOOK_SECONDS)
+            if event is not None and event.startswith("SIG"):
+                return
 
 
 def instance_name() -> str:

@@ -22,7 +22,7 @@ from worker.clock import Clock
 from worker.conclusion import Deferral
 from worker.failures import ALARMING, failure_of
 from worker.gate import Gate
-from worker.job_in_hand import Part
+from worker.job_in_hand import Part, shutdown_deferral
 from worker.logs import handler_logger
 from worker.middleware import Middleware, chain
 
@@ -38,10 +38,9 @@ class Away:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The part has its outcome; `attempt` is how often it was tried in vain, as far as this run knows."""
+    """The part has its outcome."""
 
     outcome: Outcome
-    attempt: int = 0
 
 
 Report = Ended | Deferral | Away | ContentConflict | Superseded
@@ -130,6 +129,8 @@ class Executor:
         match failure.kind:
             case Kind.AWAY:
                 return Away()
+            case Kind.BUSY if failure.code == "shutdown":
+                return shutdown_deferral()
             case Kind.BUSY:
                 return self._busy(failure.code)
             case _:
@@ -203,7 +204,7 @@ class Executor:
             part.identity, retry.max_attempts, lambda _: failed(part.request.customer_id, error)
         )
         if isinstance(counted, Outcome):
-            return Ended(counted, retry.max_attempts)
+            return Ended(counted)
         delay = failure.after
         if delay is None:
             delay = full_jitter(counted, retry.base_delay, retry.max_delay, self._clock.random())

@@ -24,7 +24,7 @@ from worker.held import Held
 from worker.job_in_hand import JobInHand, Part, shutdown_deferral
 from worker.objects import ObjectStore, ObjectStoreUnavailable
 from worker.refusal import InboxInquiry, OfferTask, Refuse, rejected
-from worker.routing import Postpone, Route, Router, TooOld, part_identity, wait_for
+from worker.routing import Postpone, Route, Router, TooOld, part_identities, wait_for
 
 CLAIM_CHECK_BYTES_MAXIMUM: Final = 64 * 2**20
 DEFECT_RECEIVES_MAXIMUM: Final = 10
@@ -79,7 +79,7 @@ class Intake:
             self._settle(held, self._later(held, error.code), None)
         except Exception:
             log.exception("intake.failed", message_id=held.delivery.message_id, queue=held.source.name)
-            self._settle(held, self._after_defect(held), None)
+            self._settle(held, self._after_defect(held, None), None)
         finally:
             held.prepared_at = self._clock.monotonic()
 
@@ -110,12 +110,14 @@ class Intake:
             self._settle(held, Bury(Reason("too_old", str(error))), identity_of(envelope))
             return
         requests = envelope.job.part_requests()
-        parts = [(request, part_identity(envelope, request)) for request in requests]
-        key = (envelope.job.job_id, envelope.run, "".join(identity.digest for _, identity in parts))
+        identities = part_identities(envelope, requests)
+        key = (envelope.job.job_id, envelope.run, "".join(identity.digest for identity in identities))
         job = self._open(key, held, envelope)
         if job is None:
             return
-        job.parts = tuple(Part(job, request, identity, None) for request, identity in parts)
+        job.parts = tuple(
+            Part(job, request, identity, None) for request, identity in zip(requests, identities, strict=True)
+        )
         self._go(job, envelope)
 
     def _open(self, key: JobKey, held: Held, envelope: Envelope) -> JobInHand | None:
@@ -145,7 +147,7 @@ class Intake:
             job.conclude(self._later(job.held[0], error.code))
         except Exception:
             log.exception("intake.failed", message_id=job.held[0].delivery.message_id, job=job.job.job_id)
-            job.conclude(self._after_defect(job.held[0]))
+            job.conclude(self._after_defect(job.held[0], identity_of(envelope)))
 
     def _send_on(self, job: JobInHand, envelope: Envelope) -> None:
         try:
@@ -243,13 +245,17 @@ class Intake:
         delay = half_jitter(receives, deferral.busy_delay, deferral.away_max_delay, self._clock.random())
         return Return(delay, code)
 
-    def _after_defect(self, held: Held) -> Conclusion:
-        """What becomes of a message that this code cannot handle: tried again some times, then kept aside."""
+    def _after_defect(self, held: Held, identity: Identity | None) -> Conclusion:
+        """What becomes of a message that this code cannot handle: tried again some times, then kept aside.
+
+        It is rejected where it is known who asks; a final result of the same run takes the place of that.
+        """
         if held.delivery.receive_count < DEFECT_RECEIVES_MAXIMUM:
             return self._later(held, "internal_error")
-        return Bury(
-            Reason("internal_error", "The worker failed at this message again and again; see its log.")
-        )
+        refusal = Refuse("internal_error", "The worker failed at this message again and again; see its log.")
+        if identity is None:
+            return Bury(Reason(refusal.code, str(refusal)))
+        return rejected(identity, held, refusal, self._clock)
 
     def _settle(self, held: Held, conclusion: Conclusion, identity: Identity | None) -> None:
         self._ways.settle([held], conclusion, Facts(identity))

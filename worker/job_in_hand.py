@@ -97,7 +97,6 @@ class JobInHand:
         self._outcomes: dict[int, Outcome] = {}
         self._deferrals: list[Deferral] = []
         self._verdict: Conclusion | None = None
-        self._attempt = 0
         self._concluded = False
 
     @property
@@ -128,12 +127,11 @@ class JobInHand:
             self._pending.clear()
         self._conclude_if_done()
 
-    def part_ended(self, part: Part, outcome: Outcome, attempt: int = 0) -> None:
-        """The part has its outcome; `attempt` is how often it was tried in vain before."""
+    def part_ended(self, part: Part, outcome: Outcome) -> None:
+        """The part has its outcome."""
         with self._lock:
             self._active -= 1
             self._outcomes[part.request.part_no] = outcome
-            self._attempt = max(self._attempt, attempt)
         self._feed()
 
     def part_deferred(self, deferral: Deferral) -> None:
@@ -245,7 +243,7 @@ class JobInHand:
         for outcome in outcomes:
             if outcome.dead_letter:
                 error = msgspec.json.decode(outcome.body)["error"]
-                return Reason(error["code"], error["message"], self._attempt)
+                return Reason(error["code"], error["message"], outcome.attempt)
         return None
 
 

@@ -72,7 +72,11 @@ class Threads:
         for thread in self._threads:
             if thread.name.startswith(prefix):
                 thread.join(timeout_seconds)
-        return not any(thread.is_alive() for thread in self._threads if thread.name.startswith(prefix))
+        return not self.alive(prefix)
+
+    def alive(self, prefix: str) -> bool:
+        """Whether any thread whose name begins so still runs."""
+        return any(thread.is_alive() for thread in self._threads if thread.name.startswith(prefix))
 
     def _run(self, name: str, body: Callable[[], None]) -> None:
         try:

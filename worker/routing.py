@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from config.digest import part_digest
+from config.digest import part_digests
 from config.job import PartRequest
 from config.settings import Settings
 from handlers.registry import HandlerSpec, Registry
@@ -120,17 +120,21 @@ def wait_for(placement: Placement) -> Deferral | None:
     return Deferral(UNKNOWN_DELAY, "customer_paused") if placement.state in PAUSED_STATES else None
 
 
-def part_identity(envelope: Envelope, request: PartRequest) -> PartIdentity:
-    """What the inbox knows a part by."""
+def part_identities(envelope: Envelope, requests: tuple[PartRequest, ...]) -> list[PartIdentity]:
+    """What the inbox knows the job's parts by."""
     job = envelope.job
-    return PartIdentity(
-        job_id=job.job_id,
-        customer_id=request.customer_id,
-        run=envelope.run,
-        digest=part_digest(job, envelope.job_type, request),
-        part_no=request.part_no,
-        part_count=len(job.customers),
-        job_type=envelope.job_type,
-        partner_id=job.partner_id,
-        correlation_id=job.correlation_id,
-    )
+    digests = part_digests(job, envelope.job_type, requests)
+    return [
+        PartIdentity(
+            job_id=job.job_id,
+            customer_id=request.customer_id,
+            run=envelope.run,
+            digest=digest,
+            part_no=request.part_no,
+            part_count=len(requests),
+            job_type=envelope.job_type,
+            partner_id=job.partner_id,
+            correlation_id=job.correlation_id,
+        )
+        for request, digest in zip(requests, digests, strict=True)
+    ]

@@ -42,8 +42,8 @@ class PartTask:
         match self._executor.run(self._part):
             case Away():
                 return False
-            case Ended(outcome, attempt):
-                owner.part_ended(self._part, outcome, attempt)
+            case Ended(outcome):
+                owner.part_ended(self._part, outcome)
             case Deferral() as deferral:
                 owner.part_deferred(deferral)
             case ContentConflict() as conflict:

@@ -159,8 +159,10 @@ class PartProtocol:
             return store.count_attempt(identity(), 3, lambda attempts: b"after %d" % attempts)
 
         assert [count(), count()] == [1, 2]
-        assert count() == Outcome("failed", 1, b"after 3", dead_letter=True)
-        assert the_row(shard).attempt == 3
+        outcome = count()
+        assert outcome == Outcome("failed", 1, b"after 3", dead_letter=True)
+        found = store.run(identity(), never)
+        assert [found.attempt, the_row(shard).attempt] == [3, 3]
 
     def test_a_part_with_attempts_can_succeed_and_keeps_their_count(self, shard: Shard) -> None:
         """An open row is taken by the next run of the work."""

@@ -176,15 +176,26 @@ def test_a_closed_batcher_ends_when_the_last_item_got_through() -> None:
     assert tries == [[1]] * 4
 
 
+def run_refusing(answers: list[list[int]], items: int, time: ManualTime) -> None:
+    """Run a batcher whose batches get these answers; it is closed when one gets through whole."""
+    left = iter(answers)
+
+    def flush(_batch: list[int]) -> list[int]:
+        again = next(left)
+        if not again:
+            batcher.close()
+        return again
+
+    batcher = Batcher(flush, AT_ONCE, time.clock)
+    for item in range(items):
+        batcher.put(item)
+    batcher.run()
+
+
 def test_the_back_off_grows_while_nothing_gets_through_and_only_then() -> None:
     """One item that gets through shows that the queue is there: the others are tried again soon."""
     time = ManualTime()
-    answers = iter([[0, 1, 2], [0, 1, 2], [0, 1, 2], [0, 1], [0, 1], []])
-    batcher = Batcher(lambda _batch: next(answers), AT_ONCE, time.clock)
-    for item in range(3):
-        batcher.put(item)
-    batcher.close()
-    batcher.run()
+    run_refusing([[0, 1, 2], [0, 1, 2], [0, 1, 2], [0, 1], [0, 1], []], 3, time)
 
     assert time.slept == sorted(time.slept[:3]) + time.slept[3:]
     assert time.slept[2] == 4 * time.slept[0]
@@ -194,13 +205,21 @@ def test_the_back_off_grows_while_nothing_gets_through_and_only_then() -> None:
 def test_the_back_off_has_an_end() -> None:
     """A queue that was away for a day is tried three times a minute at least."""
     time = ManualTime(chance=0.999)
-    answers = iter([*([[1]] * 100), []])
+    run_refusing([*([[0]] * 100), []], 1, time)
+
+    assert max(time.slept) <= 20
+
+
+def test_the_back_off_of_a_worker_that_leaves_is_short() -> None:
+    """A drain has a deadline: what may still get through is tried several times a second."""
+    time = ManualTime(chance=0.999)
+    answers = iter([*([[1]] * 30), []])
     batcher = Batcher(lambda _batch: next(answers), AT_ONCE, time.clock)
     batcher.put(1)
     batcher.close()
     batcher.run()
 
-    assert max(time.slept) <= 20
+    assert max(time.slept) <= 0.2
 
 
 def test_an_empty_batch_is_never_handed_over() -> None:

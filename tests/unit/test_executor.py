@@ -165,7 +165,7 @@ def test_a_transient_failure_is_counted_and_at_last_fails_the_part(
 
     assert code_of(last) == code
     assert isinstance(last, Ended)
-    assert (last.attempt, last.outcome.dead_letter, the_row(site)["attempt"]) == (3, True, 3)
+    assert (last.outcome.attempt, last.outcome.dead_letter, the_row(site)["attempt"]) == (3, True, 3)
     assert run(site).outcome == last.outcome  # type: ignore[union-attr]
 
 

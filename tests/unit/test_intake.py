@@ -123,7 +123,11 @@ def test_what_is_not_known_here_yet_is_postponed_within_the_grace(
 
 def rejection(site: Site, **fields: Any) -> tuple[str, str, str]:
     """Status, error code of the result, and code of the dead letter."""
-    conclusion = site.conclude(job_fields(**fields))
+    return rejection_of(site.conclude(job_fields(**fields)))
+
+
+def rejection_of(conclusion: Conclusion) -> tuple[str, str, str]:
+    """The same of a conclusion that is there."""
     assert isinstance(conclusion, Answer)
     assert conclusion.dead_letter is not None
     return conclusion.status, json.loads(conclusion.body)["error"]["code"], conclusion.dead_letter.code
@@ -501,7 +505,8 @@ def test_a_message_that_this_worker_fails_at_again_and_again_is_kept_aside(site:
             for count in (1, DEFECT_RECEIVES_MAXIMUM - 1, DEFECT_RECEIVES_MAXIMUM)
         )
 
-    assert [type(one) for one in conclusions] == [Return, Return, Bury]
+    assert [type(one) for one in conclusions] == [Return, Return, Answer]
+    assert rejection_of(conclusions[-1]) == ("rejected", "internal_error", "internal_error")
     assert {line["event"] for line in lines} == {"intake.failed"}
 
 

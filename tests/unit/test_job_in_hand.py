@@ -18,7 +18,7 @@ from tests.support.jobs import envelope_of, held_of, job_fields, placement_of
 from worker.attachments import FetchedAttachments
 from worker.conclusion import Answer, Bury, Conclusion, Deferral, Discard, Reason, Return
 from worker.job_in_hand import PARTS_IN_LANES_MAXIMUM, JobInHand, Part, shutdown_deferral
-from worker.routing import part_identity
+from worker.routing import part_identities
 
 SOON = Deferral(timedelta(seconds=5), "busy")
 LATER = Deferral(timedelta(seconds=60), "shard_away")
@@ -38,9 +38,9 @@ class Stage:
         self.answer = answer
         self.job = JobInHand(envelope, self.held, self.time.clock, lambda _, end: self.concluded.append(end))
         requests = envelope.job.part_requests()
-        identity = part_identity(envelope, requests[0])
         self.job.parts = tuple(
-            Part(self.job, request, identity, placement_of(request.customer_id)) for request in requests
+            Part(self.job, request, identity, placement_of(request.customer_id))
+            for request, identity in zip(requests, part_identities(envelope, requests), strict=True)
         )
 
     def offer(self, part: Part) -> Deferral | None:
@@ -53,20 +53,21 @@ class Stage:
         """Let the parts go."""
         self.job.start(self.offer)
 
-    def end(self, part_no: int, outcome: Outcome | None = None, attempt: int = 0) -> None:
+    def end(self, part_no: int, outcome: Outcome | None = None) -> None:
         """A part has its outcome."""
         part = self.job.parts[part_no]
-        self.job.part_ended(part, outcome or success(part), attempt)
+        self.job.part_ended(part, outcome or success(part))
 
 
 def success(part: Part, value: object = None) -> Outcome:
     return Outcome("succeeded", 1, succeeded(part.request.customer_id, value))
 
 
-def failure(part: Part, code: str = "unique_violation", *, dead_letter: bool = False) -> Outcome:
-    return Outcome(
-        "failed", 1, failed(part.request.customer_id, error_of(code, "It failed.")), dead_letter=dead_letter
-    )
+def failure(
+    part: Part, code: str = "unique_violation", *, dead_letter: bool = False, attempt: int = 0
+) -> Outcome:
+    body = failed(part.request.customer_id, error_of(code, "It failed."))
+    return Outcome("failed", 1, body, dead_letter, attempt)
 
 
 def answer_of(stage: Stage) -> Answer:
@@ -126,7 +127,7 @@ def test_a_dead_letter_that_an_outcome_asks_for_is_due() -> None:
     stage = Stage()
     stage.start()
     stage.end(0)
-    stage.end(1, failure(stage.job.parts[1], "schema_defect", dead_letter=True), attempt=5)
+    stage.end(1, failure(stage.job.parts[1], "schema_defect", dead_letter=True, attempt=5))
     stage.end(2, failure(stage.job.parts[2]))
 
     assert answer_of(stage).dead_letter == Reason("schema_defect", "It failed.", 5)

@@ -14,7 +14,7 @@ from tests.support.fakes import NOON
 from tests.support.jobs import envelope_of, held_of, job_fields, placement_of
 from worker.conclusion import Deferral
 from worker.refusal import Refuse
-from worker.routing import Postpone, Router, TooOld, part_identity, wait_for
+from worker.routing import Postpone, Router, TooOld, part_identities, wait_for
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_the_identity_of_a_part_is_the_job_s_as_the_headers_say() -> None:
     held = held_of(job_fields(customers=["c-1", "c-2"], correlation_id="k"), header={"run": 4})
     envelope = envelope_of(held)
     request = envelope.job.part_requests()[1]
-    identity = part_identity(envelope, request)
+    identity = part_identities(envelope, envelope.job.part_requests())[1]
 
     assert (identity.job_id, identity.customer_id, identity.run) == ("job-1", "c-2", 4)
     assert (identity.part_no, identity.part_count, identity.correlation_id) == (1, 2, "k")
