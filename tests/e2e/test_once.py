@@ -45,8 +45,10 @@ class TestCopies:
             {"customer_id": customer, "payload": {"rows": [{"order_no": number}]}}
             for number, customer in enumerate(CUSTOMERS[:6])
         ]
-        world.send(*[one] * 20)
         workers = [world.start_worker(), world.start_worker()]
+        for worker in workers:
+            worker.wait_for_event("worker.started")
+        world.send(*[one] * 20)
         world.wait_until_settled()
         assert [worker.stop() for worker in workers] == [0, 0]
 
