@@ -1,6 +1,20 @@
-"""What holds for all tests: hypothesis judges what is true, never how fast a busy machine is."""
+"""What holds for all tests: no judging of a machine's speed, and a log as it is in a new process."""
 
+from collections.abc import Iterator
+
+import pytest
+import structlog
 from hypothesis import HealthCheck, settings
+
+from tests.support.logging_state import logging_restored
 
 settings.register_profile("shardworker", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shardworker")
+
+
+@pytest.fixture(autouse=True)
+def logging_of_a_new_process() -> Iterator[None]:
+    """No test sees what another, or a command that it ran in this process, made of the log."""
+    with logging_restored():
+        structlog.reset_defaults()
+        yield
