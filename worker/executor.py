@@ -151,8 +151,14 @@ class Executor:
         assert handler is not None  # noqa: S101 - a job without a handler has only refused parts
 
         def transaction() -> Outcome:
-            payload = handler.decode(part.request.payload)
-            return store.run(part.identity, lambda connection: self._call(part, connection, payload))
+            decoded = [handler.decode(part.request.payload)]
+
+            def work(connection: Connection) -> bytes:
+                # A try after a deadlock decodes anew: the handler may have changed what it got before.
+                payload = decoded.pop() if decoded else handler.decode(part.request.payload)
+                return self._call(part, connection, payload)
+
+            return store.run(part.identity, work)
 
         return chain(self._middleware, transaction)(part)
 

@@ -15,6 +15,8 @@ from structlog.testing import capture_logs
 
 from config.result import error_of
 from handlers.contract import PartContext, Reject, Retry
+from shards import failure_codes
+from shards.failures import KnownFailure, failure_of
 from shards.inbox import ContentConflict, InboxState, Outcome, Superseded
 from tests.support.core import Handler, Site, insert_order
 from tests.support.jobs import inbox_rows, job_fields, orders
@@ -66,6 +68,13 @@ def raising(error: BaseException) -> Handler:
     return handler
 
 
+class TransactionLost(KnownFailure):
+    """What a database's deadlock amounts to."""
+
+    def __init__(self) -> None:
+        super().__init__(failure_of(failure_codes.CONFLICT))
+
+
 def executing(statement: str) -> Handler:
     def handler(_payload: Any, context: PartContext) -> Any:
         context.connection.execute(text(statement))
@@ -100,6 +109,21 @@ def test_a_part_that_succeeds_leaves_its_rows_and_its_outcome(site: Site) -> Non
 
     assert first == second == Ended(Outcome("succeeded", 1, first.outcome.body))  # type: ignore[union-attr]
     assert (orders(site.path), the_row(site)["state"]) == ([1], InboxState.SUCCEEDED)
+
+
+def test_a_try_after_a_deadlock_gets_the_payload_as_it_was_sent(site: Site) -> None:
+    """A handler that used up what it was given inserts as much the second time as the first."""
+    tries: list[int] = []
+
+    def handler(payload: Any, context: PartContext) -> Any:
+        tries.append(len(payload["rows"]))
+        while payload["rows"]:
+            insert_order(payload["rows"].pop(), context)
+        if len(tries) == 1:
+            raise TransactionLost
+
+    assert isinstance(run(site, handler, payload={"rows": [{"order_no": 1}, {"order_no": 2}]}), Ended)
+    assert (tries, orders(site.path)) == ([2, 2], [1, 2])
 
 
 def bad_value(_payload: Any, _context: PartContext) -> Any:

@@ -75,6 +75,23 @@ def test_every_kind_of_model_is_decoded_to(model: Any) -> None:
     assert isinstance(decoded, dict if model is TypedOrders else model)
 
 
+class LooseOrders(msgspec.Struct):
+    rows: list[Any]
+
+
+@pytest.mark.parametrize("model", [Any, dict, dict[str, Any], LooseOrders])
+def test_a_handler_may_change_what_it_was_given(model: Any) -> None:
+    """The payload is shared by all customers of the job, who run at once: each call gets its own."""
+    payload = {"rows": [{"order_no": 7}]}
+    decode = payload_decoder("t", model)
+    decoded = decode(payload)
+    rows = decoded.rows if isinstance(decoded, LooseOrders) else decoded["rows"]
+    rows[0]["customer_id"] = "c-1"
+    rows.clear()
+
+    assert payload == {"rows": [{"order_no": 7}]}
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_a_fault_is_told_with_its_place(model: Any) -> None:
     """The place is a path from the payload's root, whichever library found it."""
