@@ -141,6 +141,16 @@ class JobInHand:
             self._deferrals.append(deferral)
         self._feed()
 
+    def drops(self) -> bool:
+        """Whether a part that comes to its turn is not to start: a verdict ended the job meanwhile."""
+        return self._verdict is not None
+
+    def part_dropped(self) -> None:
+        """The part did not start, as `drops` asked for."""
+        with self._lock:
+            self._active -= 1
+        self._feed()
+
     def part_conflicted(self, message: str) -> None:
         """Another content came before under this job and customer: no further part starts, no answer."""
         self._end_early(Bury(Reason("content_conflict", message)))

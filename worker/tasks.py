@@ -37,8 +37,11 @@ class PartTask:
         self._executor = executor
 
     def run(self) -> bool:
-        """Run the part; see `Task`."""
+        """Run the part, unless its job was ended while it waited; see `Task`."""
         owner = self._part.owner
+        if owner.drops():
+            owner.part_dropped()
+            return True
         match self._executor.run(self._part):
             case Away():
                 return False

@@ -87,6 +87,15 @@ def test_only_equal_copies_are_joined(site: Site, other: dict[str, Any]) -> None
     assert site.offered == ["c-1", "c-1"]
 
 
+def test_no_part_of_another_content_starts_once_a_conflict_is_known(site: Site) -> None:
+    """Not even one that was in its lane already: the message is not this job's at all."""
+    site.conclude()
+    other = job_fields(customers=["c-1", "c-2"], payload={"order_no": 2})
+
+    assert isinstance(site.conclude(other, message_id="message-2"), Bury)
+    assert (orders(site.path), len(inbox_rows(site.path))) == ([1], 1)
+
+
 def test_the_same_job_after_its_end_gives_the_same_result_from_the_inbox(site: Site) -> None:
     """Nothing runs again; the bytes are equal but for the two times."""
     first = site.answer()
