@@ -43,7 +43,8 @@ class PartConnection(Connection):
 
     def met(self, error: BaseException) -> bool:
         """Whether the error came from this connection: its last one, or any once the connection is lost."""
-        return self.invalidated or self._own_error in {error, getattr(error, "orig", None)}
+        own = self._own_error
+        return self.invalidated or (own is not None and own in {error, getattr(error, "orig", None)})
 
     def begin(self) -> RootTransaction:
         """Begin a transaction; raises `TransactionGuarded` inside a guarded one."""

@@ -3,6 +3,7 @@
 A subclass gives the fixture `shard`: with an inbox, an empty table of orders and no rows.
 """
 
+import sqlite3
 import threading
 
 import pytest
@@ -86,6 +87,20 @@ class FaultProtocol:
 
         failure = classify(error.value, shard.dialect)
         assert (failure.kind, failure.code) == (Kind.TRANSIENT, "handler_error")
+        assert order_numbers(shard) == []
+
+    def test_a_driver_s_own_error_of_another_database_does_not_either(self, shard: Shard) -> None:
+        """A handler may go there without SQLAlchemy: the error that comes then holds no other."""
+
+        def work(connection: Connection) -> bytes:
+            insert_order(connection, 1)
+            sqlite3.connect("/nowhere/at/all.db")
+            return b"{}"
+
+        with pytest.raises((ForeignFailure, sqlite3.OperationalError)) as error:
+            store_on(shard).run(identity(), work)
+
+        assert classify(error.value, shard.dialect).kind is Kind.TRANSIENT
         assert order_numbers(shard) == []
 
     @every_write
