@@ -56,11 +56,18 @@ def marks_of(value: object) -> tuple[HandlesMark, ...]:
     return tuple(marks)
 
 
+def _all_are(kind: type, values: Iterable[Any]) -> bool:
+    return all(isinstance(value, kind) for value in values)
+
+
 class Reject(Exception):
     """The part cannot be done, now or later: it fails at once, nothing of it stays, and the partner is told.
 
     `code` is one of the documented codes or the handler's own, 1 to 64 characters. `message` and `details`
     name columns and rules, never a value; a message is cut at 1,000 characters, details at 100.
+
+    Raises:
+        TypeError, ValueError: a result could not carry it; that is an error of the handler's like any other.
     """
 
     def __init__(self, code: str, message: str, details: Iterable[ErrorDetail] = ()) -> None:
@@ -72,16 +79,21 @@ class Reject(Exception):
         self.code = code
         self.message = message[:MESSAGE_CHARACTERS_MAXIMUM]
         self.details = tuple(islice(details, DETAILS_MAXIMUM))
+        if not (_all_are(str, [message]) and _all_are(ErrorDetail, self.details)):
+            raise TypeError("A Reject has a text as its message and ErrorDetail objects as its details.")
 
 
 class Retry(Exception):
     """The part cannot be done now: it is rolled back, counted as an attempt and tried again.
 
-    `after` asks for a delay before the next try; without it the worker's own back-off decides.
+    `after` asks for a delay before the next try; without it the worker's own back-off decides. Raises
+    `TypeError` for a delay that is no `timedelta`.
     """
 
     def __init__(self, message: str = "", after: timedelta | None = None) -> None:
         super().__init__(message)
+        if not isinstance(after, timedelta | None):
+            raise TypeError(f"A Retry's delay is a timedelta; this one is of type {type(after).__name__}.")
         self.message = message[:MESSAGE_CHARACTERS_MAXIMUM]
         self.after = after
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -95,8 +96,10 @@ class Executor:
         store = self._store(part)
         report = self._reported(part, lambda: Ended(action(store, part)))
         if isinstance(report, Failure):
-            failure = report
-            report = self._reported(part, lambda: self._record(store, part, failure))
+            report = self._reported(part, partial(self._record, store, part, report))
+        if isinstance(report, Failure):
+            # What a handler raised cannot be written as it is: that it cannot is recorded in its place.
+            report = self._reported(part, partial(self._record, store, part, report))
         if isinstance(report, Failure):
             # Recording itself failed in a way that asking again can mend: the part is as if it never ran.
             return self._busy(report.code)

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from config.result import error_of
+from config.result import ErrorDetail, error_of
 from handlers.contract import PartContext, Reject, Retry
 from shards import failure_codes
 from shards.failures import KnownFailure, failure_of
@@ -288,6 +288,35 @@ def test_a_shard_that_another_worker_writes_to_is_busy(site: Site) -> None:
 
     assert report == Deferral(timedelta(seconds=2.5), "busy")
     assert (inbox_rows(site.path), orders(site.path)) == ([], [])
+
+
+class BareReject(Reject):
+    """A handler's own rejection that never calls its base."""
+
+    def __init__(self) -> None:
+        """Forget the code and the message."""
+
+
+class BareRetry(Retry):
+    """The same of a retry."""
+
+    def __init__(self) -> None:
+        """Forget the message and the delay."""
+
+
+UNWRITABLE = Reject("own_code", "Text.", [ErrorDetail(column=5)])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [BareReject(), BareRetry(), UNWRITABLE])
+def test_a_rejection_that_cannot_be_told_is_an_unexpected_error_and_counted(
+    site: Site, error: Exception
+) -> None:
+    """It neither ends the worker's thread nor comes back for ever without an answer."""
+    reports = [run(site, raising(error)) for _ in range(3)]
+
+    assert reports[:2] == [Deferral(timedelta(), "handler_error", count) for count in (1, 2)]
+    assert code_of(reports[2]) == "handler_error"
+    assert orders(site.path) == []
 
 
 def test_a_failure_that_cannot_be_recorded_now_is_as_if_it_had_not_been(site: Site) -> None:

@@ -117,6 +117,19 @@ def test_a_rejection_needs_a_code_that_a_result_can_carry(code: str) -> None:
         Reject(code, "message")
 
 
+@pytest.mark.parametrize(("message", "details"), [(7, ()), (["text"], ()), ("text", [{"row": 3}])])
+def test_a_rejection_that_no_result_could_carry_shows_where_it_is_made(message: Any, details: Any) -> None:
+    """In the handler's own tests, not when the worker records it."""
+    with pytest.raises(TypeError):
+        Reject("own_code", message, details)
+
+
+def test_a_retry_s_delay_is_a_timedelta() -> None:
+    """A number could be seconds or minutes."""
+    with pytest.raises(TypeError, match="timedelta"):
+        Retry("later", after=5)  # type: ignore[arg-type]
+
+
 def test_a_retry_carries_its_delay() -> None:
     """The delay is the handler's wish, None where it has none."""
     assert Retry("later", after=timedelta(minutes=5)).after == timedelta(minutes=5)
