@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """The shard could not be asked: the part waits in its lane and is the next probe."""
+    """The shard could not be asked: the part waits in its lane until a probe finds it back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,8 @@ class Lanes(Generic[Item]):
     def finished(self, taken: Taken[Item], *, answered: bool) -> list[Item]:
         """A worker thread is done with an item; the items that the caller must give back.
 
-        `answered` is False when the shard could not be asked: the item returns to the head of its lane, to
-        be the next probe, unless there is no room to hold it.
+        `answered` is False when the shard could not be asked: the item returns to the end of its lane, so
+        that the next probe is another one if there is any, unless there is no room to hold it.
         """
         with self._condition:
             lane = taken.lane
@@ -190,7 +190,8 @@ class Lanes(Generic[Item]):
             return [item]
         if not lane.waiting:
             self._rotation.append(lane)
-        lane.waiting.appendleft(item)
+        # Behind the others: an item that alone makes the shard look away must not be every probe.
+        lane.waiting.append(item)
         return self._overflow(lane)
 
     def _back_off(self, lane: Lane[Item]) -> None:

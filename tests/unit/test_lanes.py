@@ -80,7 +80,7 @@ def test_a_lane_runs_its_items_in_order() -> None:
 
 
 def test_a_shard_that_is_away_is_probed_after_its_back_off_by_one_item_at_a_time() -> None:
-    """Its other items wait, whatever its limit; the item that found it away goes first."""
+    """Its other items wait, whatever its limit."""
     time = ManualTime(chance=0.999_999)
     lanes = lanes_of(time, limit=4)
     put_away(lanes, "eu1", "probe")
@@ -93,6 +93,19 @@ def test_a_shard_that_is_away_is_probed_after_its_back_off_by_one_item_at_a_time
     fill(lanes, "eu2", "again")
 
     assert (probe.item, take(lanes).item) == ("probe", "again")
+
+
+def test_an_item_that_alone_finds_its_shard_away_does_not_keep_it_from_the_others() -> None:
+    """It goes behind them: the next probe is another item, and the shard is back."""
+    time = ManualTime(chance=0.999_999)
+    lanes = lanes_of(time)
+    fill(lanes, "eu1", "poison", "a", "b")
+    lanes.finished(take(lanes), answered=False)
+    time.pass_time(1)
+    probe = take(lanes)
+    lanes.finished(probe, answered=True)
+
+    assert (probe.item, lanes.away(), [lanes.waiting(), take(lanes).item]) == ("a", [], [2, "b"])
 
 
 def test_the_back_off_grows_with_each_probe_and_starts_anew_after_an_answer() -> None:
@@ -130,11 +143,11 @@ def test_parts_that_find_the_shard_away_together_count_as_one_try() -> None:
 
 
 def test_what_cannot_be_held_for_a_shard_that_is_away_is_given_back() -> None:
-    """The newest first; new ones are refused."""
+    """The one that found it away, then the newest; new ones are refused."""
     lanes = lanes_of(ManualTime(), held=3)
     fill(lanes, "eu1", "a", "b", "c", "d", "e")
 
-    assert lanes.finished(take(lanes), answered=False) == ["e", "d"]
+    assert lanes.finished(take(lanes), answered=False) == ["a", "e"]
     assert lanes.offer("eu1", "f") == "shard_away"
     assert lanes.waiting() == 3
 
@@ -384,7 +397,7 @@ class LanesMachine(RuleBasedStateMachine):
         if self.closed:
             assert given_back == [item]
             return
-        kept = [item, *self.waiting[shard]]
+        kept = [*self.waiting[shard], item]
         excess = min(
             max(0, sum(len(self.waiting[name]) for name in self.away_until) + 1 - self.held), len(kept)
         )
