@@ -41,6 +41,7 @@ VPC = "vpce-1.sqs.eu-central-1.vpce.amazonaws.com"
         ),
         ("sqs+http://127.0.0.1:9324/requests", SqsAddress("requests", None, "http://127.0.0.1:9324", None)),
         ("sql:///var/q.db?queue=requests", SqlAddress(sqlite_url("/var/q.db"), "requests")),
+        ("sql:////var/q.db?queue=requests", SqlAddress(sqlite_url("/var/q.db"), "requests")),
         ("sql+sqlite:////var/q.db?queue=requests", SqlAddress(sqlite_url("/var/q.db"), "requests")),
     ],
 )

@@ -71,7 +71,8 @@ def _read_sqs(url: str, transfer: str) -> SqsAddress:
 
 def _read_sql_file(url: str) -> SqlAddress:
     parts = _split(url)
-    path = unquote(parts.path)
+    # SQLAlchemy writes an absolute file with four slashes: so does who has just written a shard's URL.
+    path = re.sub("^/+", "/", unquote(parts.path))
     if parts.netloc or len(path) < 2 or path.endswith("/"):  # noqa: PLR2004 (a path is more than its first slash)
         raise BadQueueUrl(f"{EXPECTED}; a file's address has three slashes and an absolute path")
     if not parts.query.startswith("queue=") or "&" in parts.query:

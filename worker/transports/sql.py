@@ -149,7 +149,10 @@ class SqlTransport:
         try:
             return create_table(self._url)
         except (SQLAlchemyError, OSError) as error:
-            raise self._as_transport_error(error) from error
+            raise TransportError(
+                f"queue {self.name}: its table could not be made ({_cause(error)}); "
+                "check the path or the server, and the rights there"
+            ) from error
 
     def check(self) -> list[str]:
         """As the protocol says: table missing, wrong journal mode, a clock unlike the database's."""
@@ -212,9 +215,8 @@ class SqlTransport:
             return QueueMissing(
                 f"queue {self.name}: its table does not exist; `shardworker setup` creates it"
             )
-        cause = type(error.orig if isinstance(error, DBAPIError) else error).__name__
         return TransportError(
-            f"queue {self.name}: its database failed ({cause}); the call has to be repeated"
+            f"queue {self.name}: its database failed ({_cause(error)}); the call has to be repeated"
         )
 
     def _is_missing(self) -> bool:
@@ -225,6 +227,11 @@ class SqlTransport:
             return not inspect(self._reader).has_table(MESSAGES.name)
         except SQLAlchemyError:
             return False
+
+
+def _cause(error: Exception) -> str:
+    """The class alone: a driver's text can hold what was sent."""
+    return type(error.orig if isinstance(error, DBAPIError) else error).__name__
 
 
 def _released(delivery: Delivery, delay: timedelta, now: float) -> dict[str, Any]:
