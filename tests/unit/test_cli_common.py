@@ -51,6 +51,13 @@ def test_the_list_of_commands_shows_first_steps() -> None:
     assert "First steps" in result.output
 
 
+def test_every_option_has_a_help_text() -> None:
+    """The version's as well, which is no command's."""
+    lines = CliRunner().invoke(build_app(), ["--help"]).stdout.splitlines()
+
+    assert any(re.search(r"--version +\w", line) for line in lines)
+
+
 def test_the_version_is_the_package_s() -> None:
     """One line; a checkout that is not installed has none to tell."""
     result = CliRunner().invoke(build_app(), ["--version"])

@@ -131,6 +131,18 @@ class TestResults:
             ["after 2"],
         ]
 
+    def test_following_comes_to_the_end_of_a_queue_longer_than_one_look(self, site: Site) -> None:
+        """What lies there already never hides what is behind it."""
+        site.send("results", *(Message(body=str(number)) for number in range(7)))
+        with closing(site.queue("results")) as queue:
+            batches = list(islice(followed(queue, 3, lambda _: None), 3))
+
+        assert [[int(delivery.body) for delivery in batch] for batch in batches] == [
+            [0, 1, 2],
+            [3, 4, 5],
+            [6],
+        ]
+
     def test_following_takes_a_batch_only_after_it_was_shown(self, site: Site) -> None:
         """Who is interrupted while reading loses nothing."""
         site.send("results", *(Message(body=str(number)) for number in range(11)))

@@ -113,6 +113,12 @@ class TestCheck:
         assert "no.such.module" in found["handlers", "all"]["text"]
         assert found["shard", "eu1"]["state"] == "right"
 
+    def test_middleware_that_cannot_be_loaded_is_wrong(self, site: Site) -> None:
+        """The worker would not start with it."""
+        found = findings(site, exit_code=1, SHARDWORKER__HANDLERS__MIDDLEWARE='["no.such:thing"]')
+
+        assert "no.such:thing" in found["middleware", "all"]["text"]
+
     def test_grants_and_limits_of_types_without_handler_are_warnings(self, site: Site) -> None:
         """The handler may come with the next release; status 0."""
         found = findings(
@@ -211,4 +217,5 @@ class TestExplain:
 
         assert result.exit_code == 1
         assert "succeeded" in result.stdout
+        assert "failure queue" not in result.stdout
         assert "The failure queue cannot be read" in result.stderr

@@ -55,10 +55,12 @@ def test_several_jobs_come_as_lines(site: Site) -> None:
 
 
 def test_nothing_is_sent_if_one_of_the_lines_is_wrong(site: Site) -> None:
-    """All are checked before the first is sent."""
-    result = site.run("submit", "--lines", write(site, JOB, {**JOB, "customers": []}))
+    """All are checked before the first is sent; the line is told as an editor counts it."""
+    lines = f"{json.dumps(JOB)}\n\n{json.dumps({**JOB, 'customers': []})}\n"
+    result = site.run("submit", "--lines", "-", stdin=lines)
 
     assert result.exit_code == 1
+    assert result.stderr.startswith("shardworker: Line 3: ")
     assert site.waiting("requests") == []
 
 

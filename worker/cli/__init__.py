@@ -50,7 +50,13 @@ def build_app() -> typer.Typer:
 def shardworker(
     *,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=lambda wanted: _print_version(wanted=wanted))
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=lambda wanted: _print_version(wanted=wanted),
+            help="Show the version and exit.",
+        ),
     ] = False,
 ) -> None:
     """The worker that inserts partners' jobs into customers' databases.

@@ -40,14 +40,16 @@ def explain(
     """
     settings = open_settings(config).settings
     parts, troubles = _ask_shards(settings, job_id)
-    failures: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] | None = None
     try:
         found = failed_messages(settings, SEARCHED_MAXIMUM)
         failures = [message.summary() for message in found if message.job_id == job_id]
     except TransportError as error:
         troubles.append(f"The failure queue cannot be read: {error}")
     if as_json:
-        print_json({"job_id": job_id, "parts": parts, "failed_messages": failures, "troubles": troubles})
+        print_json(
+            {"job_id": job_id, "parts": parts, "failed_messages": failures or [], "troubles": troubles}
+        )
     else:
         _print(job_id, parts, failures)
     if troubles:
@@ -107,7 +109,8 @@ def _error(outcome: bytes | None) -> dict[str, Any]:
     return {} if isinstance(result.error, msgspec.UnsetType) else msgspec.structs.asdict(result.error)
 
 
-def _print(job_id: str, parts: list[Part], failures: list[dict[str, Any]]) -> None:
+def _print(job_id: str, parts: list[Part], failures: list[dict[str, Any]] | None) -> None:
+    """The parts and the failed messages; nothing is said of a failure queue that was not read."""
     if parts:
         first = parts[0]
         about = f"{first['type']} of {first['partner_id']}"
@@ -129,7 +132,7 @@ def _print(job_id: str, parts: list[Part], failures: list[dict[str, Any]]) -> No
             for failure in failures
         ]
         print_table(FAILED_COLUMNS, rows, title="On the failure queue")
-    elif parts:
+    elif parts and failures is not None:
         print_line("Nothing of it is on the failure queue.")
 
 

@@ -16,6 +16,7 @@ from shards.failures import KnownFailure, classify
 from shards.inbox import check_inbox
 from worker.cli.common import open_queue, open_store
 from worker.cli.places import Place, inbox_places, place_name
+from worker.middleware import MiddlewareImportFailed, load_middleware
 from worker.objects import ObjectError
 from worker.transports.base import TransportError
 
@@ -40,6 +41,7 @@ def find_all(loaded: LoadedSettings) -> Iterator[Finding]:
     yield from _directories(settings)
     yield from _shards(settings)
     yield from _handlers(settings)
+    yield from _middleware(settings)
 
 
 def queue_urls(settings: Settings) -> list[tuple[str, str]]:
@@ -147,6 +149,13 @@ def _handlers(settings: Settings) -> Iterator[Finding]:
         yield Finding("handlers", "all", "wrong", str(error))
         return
     yield from _job_types(settings, registry)
+
+
+def _middleware(settings: Settings) -> Iterator[Finding]:
+    try:
+        load_middleware(settings.handlers.middleware)
+    except MiddlewareImportFailed as error:
+        yield Finding("middleware", "all", "wrong", str(error))
 
 
 def _job_types(settings: Settings, registry: Registry) -> Iterator[Finding]:

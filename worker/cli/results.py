@@ -52,14 +52,22 @@ def results(
 
 
 def followed(queue: Transport, maximum: int, pause: Callable[[float], None]) -> Iterator[list[Delivery]]:
-    """What is new on the queue at each look, without end; `pause` waits the given seconds between two."""
+    """What is new on the queue at each look, without end; `pause` waits the given seconds between two.
+
+    A look that was full is followed by a longer one: what lies there already hides nothing for ever.
+    """
     seen: set[str] = set()
+    limit = maximum
     while True:
-        found = [delivery for delivery in queue.browse(maximum) if delivery.message_id not in seen]
+        looked_at = queue.browse(limit)
+        found = [delivery for delivery in looked_at if delivery.message_id not in seen]
         seen.update(delivery.message_id for delivery in found)
         if found:
             yield found
-        pause(PAUSE_SECONDS)
+        if len(looked_at) == limit:
+            limit += maximum
+        else:
+            pause(PAUSE_SECONDS)
 
 
 def taken_as_they_come(queue: Transport) -> Iterator[list[Delivery]]:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import typer
 
-from config.job import Job, encode_job, read_object, to_job
+from config.job import BadMessage, Job, encode_job, read_object, to_job
 from config.settings import Settings
 from worker.claim_check import offload
 from worker.cli.common import ConfigOption, open_queue, open_settings, open_store, to_duration
@@ -70,11 +70,22 @@ def submit(
     files = [_named_path(value) for value in attach or ()]
     if lines and files:
         raise typer.BadParameter("--attach works with one job; leave out --lines.")
-    texts = [line for line in _read(file).splitlines() if line.strip()] if lines else [_read(file)]
-    prepared = [_prepare(settings, text, files) for text in texts]
+    text = _read(file)
+    prepared = _prepare_lines(settings, text) if lines else [_prepare(settings, text, files)]
     with open_queue(settings.queues.request[0], settings) as queue:
         messages = [_message(settings, queue, job, uploads, delay) for job, uploads in prepared]
         _send(queue, [job for job, _ in prepared], messages)
+
+
+def _prepare_lines(settings: Settings, text: str) -> list[tuple[Job, list[Upload]]]:
+    """A job for each line that is not empty; raises `CommandError` with the number of the first bad one."""
+    prepared = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        try:
+            prepared += [_prepare(settings, line, [])] if line.strip() else []
+        except BadMessage as error:
+            raise CommandError(f"Line {number}: {error} Nothing was sent.") from error
+    return prepared
 
 
 def _prepare(settings: Settings, text: str, files: list[tuple[str, Path]]) -> tuple[Job, list[Upload]]:
