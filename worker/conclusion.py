@@ -18,11 +18,15 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Send the result, then the dead letter if one is due, then ack."""
+    """Send the result, then the dead letter if one is due, then ack.
+
+    `code` is the first failed part's, for the log; None where no part failed.
+    """
 
     status: Status
     body: str = field(repr=False)
     dead_letter: Reason | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,8 @@ def _delay(conclusion: Conclusion) -> dict[str, float]:
 
 def _ending(conclusion: Conclusion) -> tuple[str, str, str | None, int]:
     match conclusion:
-        case Answer(status, _, None):
-            return "job.done", status, None, 0
+        case Answer(status, _, None, code):
+            return "job.done", status, code, 0
         case Answer(status, _, reason) if reason is not None:
             return "job.dead_lettered", status, reason.code, reason.attempt
         case Bury(reason):

@@ -247,14 +247,24 @@ class JobInHand:
             finished_at=self._clock.now(),
         )
         body = encode_result(result, tuple(outcome.body for outcome in outcomes))
-        return Answer(status, body, self._due_dead_letter(outcomes))
+        return Answer(status, body, _due_dead_letter(outcomes), _first_code(outcomes))
 
-    def _due_dead_letter(self, outcomes: list[Outcome]) -> Reason | None:
-        for outcome in outcomes:
-            if outcome.dead_letter:
-                error = msgspec.json.decode(outcome.body)["error"]
-                return Reason(error["code"], error["message"], outcome.attempt)
-        return None
+
+def _due_dead_letter(outcomes: list[Outcome]) -> Reason | None:
+    for outcome in outcomes:
+        if outcome.dead_letter:
+            error = _error(outcome)
+            return Reason(error["code"], error["message"], outcome.attempt)
+    return None
+
+
+def _first_code(outcomes: list[Outcome]) -> str | None:
+    return next((_error(outcome)["code"] for outcome in outcomes if outcome.state == "failed"), None)
+
+
+def _error(outcome: Outcome) -> dict[str, str]:
+    error: dict[str, str] = msgspec.json.decode(outcome.body)["error"]
+    return error
 
 
 def shutdown_deferral() -> Deferral:

@@ -103,6 +103,21 @@ def test_the_status_tells_how_many_parts_succeeded(failures: int, status: str) -
     assert json.loads(answer_of(stage).body)["status"] == status
 
 
+def test_an_answer_tells_the_first_failure_s_code_to_the_log() -> None:
+    """In the job's order; nothing has failed in a job that succeeded."""
+    stage = Stage()
+    stage.start()
+    stage.end(2, failure(stage.job.parts[2], "invalid_rows"))
+    stage.end(1, failure(stage.job.parts[1], "check_violation"))
+    stage.end(0)
+    good = Stage(1)
+    good.start()
+    good.end(0)
+
+    assert answer_of(stage).code == "check_violation"
+    assert answer_of(good).code is None
+
+
 @given(st.permutations(range(4)), st.permutations(range(4)))
 def test_equal_outcomes_make_equal_bytes(first: list[int], second: list[int]) -> None:
     """Whatever the order of the ends and however late: nothing but the two times differs."""

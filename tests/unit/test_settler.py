@@ -377,6 +377,7 @@ def test_a_message_that_the_queue_will_not_let_go_of_leaves_all_the_same(
     [
         (answer(), "job.done", "succeeded", None, 0),
         (answer(REASON), "job.dead_lettered", "failed", "schema_defect", 5),
+        (Answer("partial", "{}", None, "invalid_rows"), "job.done", "partial", "invalid_rows", 0),
         (Bury(Reason("too_old", "Old.")), "job.dead_lettered", "unanswered", "too_old", 0),
         (Discard("superseded"), "job.done", "discarded", "superseded", 0),
         (Return(timedelta(seconds=1.5), "busy", 2), "job.released", "released", "busy", 2),
