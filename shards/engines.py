@@ -15,6 +15,7 @@ from shards import engine_events, failure_codes
 from shards.engine_options import connect_arguments
 from shards.failures import KnownFailure, failure_of
 from shards.guard import PartConnection
+from shards.session_state import forget_on_return
 
 DRIVERS: Final = {
     "sqlite": "sqlite+pysqlite",
@@ -183,4 +184,5 @@ def _make_engine(url: URL, section: settings.Shard, limit: int) -> Engine:
         **({} if backend == "sqlite" else {"isolation_level": "READ COMMITTED"}),
     )
     engine_events.listen(engine, section.password_file)
+    forget_on_return(engine)
     return engine

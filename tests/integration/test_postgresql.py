@@ -82,6 +82,47 @@ class TestOnPostgreSQL(PartProtocol, GuardProtocol, FaultProtocol):
 
 
 @pytest.mark.parametrize(
+    ("change", "setting", "kept"),
+    [
+        ("SET search_path TO public, pg_catalog", "search_path", '"$user", public'),
+        ("SET ROLE pg_monitor", "role", "none"),
+        ("SET lock_timeout TO 0", "lock_timeout", "5s"),
+    ],
+)
+def test_what_a_handler_sets_for_its_session_does_not_outlive_its_part(
+    shard: Shard, change: str, setting: str, kept: str
+) -> None:
+    """The next part has the same connection: another search path would lead to another customer's tables."""
+
+    def work(connection: Connection) -> bytes:
+        connection.exec_driver_sql(change)
+        return b"{}"
+
+    execute(shard, "GRANT USAGE ON SCHEMA public TO pg_monitor")
+    execute(shard, "GRANT ALL ON ALL TABLES IN SCHEMA public TO pg_monitor")
+    store_on(shard).run(identity(), work)
+    with shard.connect() as connection:
+        assert connection.exec_driver_sql(f"SHOW {setting}").scalar_one() == kept
+
+
+def test_an_advisory_lock_does_not_outlive_its_part(shard: Shard) -> None:
+    """It would keep others waiting until the connection is closed, in half an hour."""
+    store_on(shard).run(identity(), _locked)
+    with shard.connect() as one, shard.connect() as other:
+        free = [
+            connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(7)").scalar_one()
+            for connection in (one, other)
+        ]
+
+    assert free == [True, False]
+
+
+def _locked(connection: Connection) -> bytes:
+    connection.exec_driver_sql("SELECT pg_advisory_lock(7)")
+    return b"{}"
+
+
+@pytest.mark.parametrize(
     ("sql", "code", "names"),
     [
         (

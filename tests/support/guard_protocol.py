@@ -61,6 +61,21 @@ class GuardProtocol:
         assert store_on(shard).run(identity(), work).state == "succeeded"
         assert order_numbers(shard) == [1, 2]
 
+    def test_a_temporary_table_does_not_outlive_its_part(self, shard: Shard) -> None:
+        """The next part has the same connection, for another customer: it finds no rows of the first."""
+        found: list[object] = []
+
+        def work(connection: Connection) -> bytes:
+            connection.exec_driver_sql("CREATE TEMPORARY TABLE IF NOT EXISTS staged (order_no INTEGER)")
+            found.append(connection.exec_driver_sql("SELECT count(*) FROM staged").scalar_one())
+            connection.exec_driver_sql("INSERT INTO staged VALUES (1)")
+            return b"{}"
+
+        for job_id in ("job-1", "job-2"):
+            store_on(shard).run(identity(job_id), work)
+
+        assert found == [0, 0]
+
     def test_a_guarded_call_that_is_not_caught_rolls_the_part_back(self, shard: Shard) -> None:
         """The author's mistake is an error of the handler like any other."""
 
