@@ -97,6 +97,15 @@ class TestCheck:
         assert "Create the table" in found["table", "eu1.orders"]["text"]
         assert "no column 'order_no'" in found["table", "eu2.orders"]["text"]
 
+    def test_a_server_that_does_not_answer_is_wrong_and_says_what_to_look_at(self, site: Site) -> None:
+        """The driver's own text may hold what is secret, so it is not shown."""
+        url = "postgresql+psycopg://me:s3cret@127.0.0.1:1/orders"
+        found = findings(site, exit_code=1, SHARDWORKER__SHARDS__EU1__URL=url)["shard", "eu1"]["text"]
+
+        assert "server" in found
+        assert "password" in found
+        assert "s3cret" not in found
+
     def test_a_missing_inbox_is_wrong_and_its_tables_are_not_asked_for(self, site: Site) -> None:
         """One line for one cause."""
         with closing(sqlite3.connect(site.directory / "eu1.db")) as database, database:

@@ -21,6 +21,8 @@ from worker.objects import ObjectError
 from worker.transports.base import TransportError
 
 SETUP: Final = "`shardworker setup`"
+FILE_HINT: Final = "A file that is not there yet is made by `shardworker setup`."
+SERVER_HINT: Final = "Does its server run, and are address, user and password right?"
 
 
 class Finding(NamedTuple):
@@ -117,10 +119,8 @@ def _shards(settings: Settings) -> Iterator[Finding]:
 
 def _inbox(shard: Shard, schema: str | None) -> list[str]:
     texts = check_inbox(shard, schema)
-    if shard.dialect != "sqlite":
-        return texts
-    hint = " A file that is not there yet is made by `shardworker setup`."
-    return [text if SETUP in text else f"{text}{hint}" for text in texts]
+    hint = FILE_HINT if shard.dialect == "sqlite" else SERVER_HINT
+    return [text if SETUP in text else f"{text} {hint}" for text in texts]
 
 
 def _tables(settings: Settings, shard: Shard, place: Place) -> Iterator[Finding]:
@@ -134,7 +134,9 @@ def _table(handler: InsertHandler, shard: Shard, schema: str | None) -> list[str
         with shard.connect(schema, reading=True) as connection:
             facts = read_table(connection, handler.table, schema)
     except (SQLAlchemyError, KnownFailure) as error:
-        reason = classify(error, shard.dialect).message
+        failure = classify(error, shard.dialect)
+        is_defect = failure.code == "schema_defect"
+        reason = "It is missing, or may not be read by this user." if is_defect else failure.message
         return [f"{reason} Create the table for {handler.type!r}, or correct [[handlers.insert]]."]
     known = {column.name for column in facts.columns}
     wanted = [*(handler.columns or ()), *filter(None, [handler.customer_column])]

@@ -13,17 +13,48 @@ from config.result import ascii_json
 from worker.log_lines import printable
 
 PIPE_COLUMNS: Final = 200
+WORD_COLUMNS: Final = 12
+BORDER_COLUMNS: Final = 3
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Print a table; None stands as an empty cell. In a pipe it is wide, so that lines stay whole."""
+    """Print a table; None stands as an empty cell. In a pipe it is wide, so that lines stay whole.
+
+    On a terminal that is too narrow for whole words each row is a paragraph of its own.
+    """
+    cells = [[_cell(value) for value in row] for row in rows]
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    console = Console()
-    console.print(table) if console.is_terminal else Console(width=PIPE_COLUMNS).print(table)
+    for row in cells:
+        table.add_row(*row)
+    terminal = Console()
+    if not terminal.is_terminal:
+        Console(width=PIPE_COLUMNS).print(table)
+    elif _least_width(columns, cells) <= terminal.width:
+        terminal.print(table)
+    else:
+        _print_paragraphs(terminal, columns, cells, title)
+
+
+def _least_width(columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> int:
+    """The terminal's columns that a readable table needs: most words whole, only very long ones folded."""
+    texts = zip(columns, *([cell.plain for cell in row] for row in cells), strict=True)
+    words = (max((len(word) for text in column for word in text.split()), default=0) for column in texts)
+    return sum(min(longest, WORD_COLUMNS) + BORDER_COLUMNS for longest in words)
+
+
+def _print_paragraphs(
+    terminal: Console, columns: Sequence[str], cells: Sequence[Sequence[Text]], title: str | None
+) -> None:
+    """Each row as lines of a column's name and its value; empty cells are left out."""
+    if title is not None:
+        terminal.print(Text(title, style="italic"))
+    for row in cells:
+        terminal.print()
+        for column, cell in zip(columns, row, strict=True):
+            if cell.plain:
+                terminal.print(Text.assemble((f"{column}: ", "bold"), cell))
 
 
 def print_json(value: Any) -> None:
