@@ -131,4 +131,6 @@ def _native_code(error: BaseException) -> str:
     code = _code_of(error)
     if isinstance(code, str):
         return f"SQLSTATE {code}"
+    if isinstance(name := getattr(error, "sqlite_errorname", None), str):
+        return name
     return type(error).__name__ if code is None else f"error {code}"

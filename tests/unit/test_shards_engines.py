@@ -125,7 +125,7 @@ def test_a_missing_file_is_a_shard_that_is_away_and_stays_missing(tmp_path: Path
 
     assert classify(error.value, "sqlite").kind is Kind.AWAY
     assert check_inbox(shard, None) == [
-        "Shard 'one' cannot be checked: The customer's database cannot be asked now (error 14)."
+        "Shard 'one' cannot be checked: The customer's database cannot be asked now (SQLITE_CANTOPEN)."
     ]
     assert not path.exists()
 

@@ -139,7 +139,7 @@ def test_a_file_that_is_no_database_fails_the_call(file: Path) -> None:
     file.parent.mkdir()
     file.write_text("this is no database, " * 100)
     broken = SqlTransport(sqlite_url(str(file)), "requests")
-    with pytest.raises(TransportError, match="DatabaseError") as raised:
+    with pytest.raises(TransportError, match="SQLITE_NOTADB") as raised:
         broken.send([Message(SECRET)])
     assert SECRET not in f"{raised.value} {raised.value.__cause__}"
     assert not isinstance(raised.value, QueueMissing)

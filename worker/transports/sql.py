@@ -230,8 +230,9 @@ class SqlTransport:
 
 
 def _cause(error: Exception) -> str:
-    """The class alone: a driver's text can hold what was sent."""
-    return type(error.orig if isinstance(error, DBAPIError) else error).__name__
+    """SQLite's name of the error, else the class alone: a driver's text can hold what was sent."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(origin, "sqlite_errorname", type(origin).__name__)
 
 
 def _released(delivery: Delivery, delay: timedelta, now: float) -> dict[str, Any]:
