@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.logging_state import logging_restored
 
+pytest_plugins = ["tests.support.worlds"]
+
 settings.register_profile("shardworker", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shardworker")
 

@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.e2e.conftest import MakeWorld
 from tests.support.world import World, job
+from tests.support.worlds import MakeWorld
 
 CSV = b"order_no,note\n1,one\n2,two\n"
 IMPORT = """

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from config.headers import read_own_header
-from tests.e2e.conftest import MakeWorld
 from tests.support.world import CUSTOMERS, World, job, wait_until, without_times
+from tests.support.worlds import MakeWorld
 
 
 def slow_job(world: World, job_id: str, customers: list[str], first_row: int) -> dict[str, Any]:

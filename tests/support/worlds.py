@@ -1,4 +1,4 @@
-"""Worlds for the end-to-end tests: on the embedded queue, and on SQS."""
+"""Worlds as fixtures, on the embedded queue and on SQS: for tests that run the daemon as a process."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
