@@ -49,6 +49,10 @@ class ForeignFailure(KnownFailure):
         super().__init__(failure_of(failure_codes.HANDLER, f"{type(error).__name__} of another database"))
 
 
+class StartedBefore(Exception):
+    """A start of the part came to no end: it may have killed its process."""
+
+
 class RetryInterrupted(KnownFailure):
     """The worker was stopped between two tries of a transaction: nothing was written, nothing is counted."""
 
@@ -124,12 +128,18 @@ class PartStore:
             partial(self._count_attempt, identity, max_attempts, exhausted, dead_letter=dead_letter)
         )
 
-    def count_start(self, identity: PartIdentity, max_starts: int, killed: bytes) -> Outcome | None:
+    def count_start(
+        self, identity: PartIdentity, max_starts: int, killed: bytes, *, only_first: bool = False
+    ) -> Outcome | None:
         """Record that a suspect part is about to start: `None`, and it may.
 
-        After `max_starts` starts without an end it may not: the part failed with the body `killed`.
+        After `max_starts` starts without an end it may not: the part failed with the body `killed`. With
+        `only_first`, a part that has any start without an end is left as it is.
+
+        Raises:
+            StartedBefore: `only_first` was asked for, and it is not the first.
         """
-        return self._record(partial(self._count_start, identity, max_starts, killed))
+        return self._record(partial(self._count_start, identity, max_starts, killed, only_first=only_first))
 
     def take_back_start(self, identity: PartIdentity) -> None:
         """Take back a start that came to no end through no fault of the part: busy, shutdown, shard away."""
@@ -191,12 +201,20 @@ class PartStore:
         return counted.attempt
 
     def _count_start(
-        self, identity: PartIdentity, max_starts: int, killed: bytes, connection: Connection
+        self,
+        identity: PartIdentity,
+        max_starts: int,
+        killed: bytes,
+        connection: Connection,
+        *,
+        only_first: bool,
     ) -> Outcome | None:
         now = self._clock()
         claimed = claim(connection, identity, now)
         if isinstance(claimed, Outcome):
             return claimed
+        if claimed.starts and only_first:
+            raise StartedBefore
         if claimed.starts >= max_starts:
             outcome = Outcome("failed", identity.run, killed, dead_letter=True, attempt=claimed.attempt)
             return end_with_outcome(connection, identity, claimed, outcome, now)

@@ -17,7 +17,7 @@ from handlers.contract import LocalAttachment, PartContext
 from shards.engines import Shards
 from shards.failures import Failure, Kind
 from shards.inbox import ContentConflict, InboxFault, Outcome, Superseded
-from shards.parts import PartStore
+from shards.parts import PartStore, StartedBefore
 from worker.backoff import full_jitter, half_jitter
 from worker.clock import Clock
 from worker.conclusion import Deferral
@@ -83,15 +83,22 @@ class Executor:
         )
 
     def _run(self, part: Part) -> Report:
-        if not part.owner.suspect:
-            with self._gate.together():
-                return self._try(part, self._work_or_refuse)
-        with self._gate.alone(ALONE_PATIENCE_SECONDS) as alone:
-            if not alone:
-                return self._busy("busy")
-            return self._try(part, self._start_then_work)
+        suspect = part.owner.suspect
+        with self._gate.together():
+            report = self._try(part, self._start_first if suspect else self._work_or_refuse)
+        return self._run_alone(part) if isinstance(report, StartedBefore) else report
 
-    def _try(self, part: Part, action: Callable[[PartStore, Part], Outcome]) -> Report:
+    def _run_alone(self, part: Part) -> Report:
+        """Run a part that may have killed a process: alone, so that no other part pays for it.
+
+        Many receives alone are no reason: they come from shards that were away or busy too, and everybody
+        else would stand still for parts that only wait.
+        """
+        with self._gate.alone(ALONE_PATIENCE_SECONDS) as alone:
+            report = self._try(part, self._start_again) if alone else self._busy("busy")
+        return self._busy("busy") if isinstance(report, StartedBefore) else report
+
+    def _try(self, part: Part, action: Callable[[PartStore, Part], Outcome]) -> Report | StartedBefore:
         """Take the action, and record the failure that it ends in; both can find that the shard is away."""
         store = self._store(part)
         report = self._reported(part, lambda: Ended(action(store, part)))
@@ -115,10 +122,10 @@ class Executor:
             transaction_tries=self._settings.retry.transaction_tries,
         )
 
-    def _reported(self, part: Part, action: Callable[[], Report]) -> Report | Failure:
+    def _reported(self, part: Part, action: Callable[[], Report]) -> Report | StartedBefore | Failure:
         try:
             return action()
-        except (ContentConflict, Superseded) as verdict:
+        except (ContentConflict, Superseded, StartedBefore) as verdict:
             return verdict
         except InboxFault as fault:
             log.error("inbox.fault", shard=self._shard_name(part), error_code="shard_away", msg=str(fault))
@@ -172,16 +179,23 @@ class Executor:
             value = handler.call(payload, self._context(part, connection))
         return succeeded(part.request.customer_id, value)
 
-    def _start_then_work(self, store: PartStore, part: Part) -> Outcome:
+    def _start_first(self, store: PartStore, part: Part) -> Outcome:
+        return self._start_then_work(store, part, only_first=True)
+
+    def _start_again(self, store: PartStore, part: Part) -> Outcome:
+        return self._start_then_work(store, part, only_first=False)
+
+    def _start_then_work(self, store: PartStore, part: Part, *, only_first: bool) -> Outcome:
         if part.refusal is not None:
             return self._work_or_refuse(store, part)
-        found = None if part.start_counted else self._count_start(store, part)
+        found = None if part.start_counted else self._count_start(store, part, only_first=only_first)
         return found or self._take_back_unless_ended(store, part)
 
-    def _count_start(self, store: PartStore, part: Part) -> Outcome | None:
+    def _count_start(self, store: PartStore, part: Part, *, only_first: bool) -> Outcome | None:
         starts = self._settings.retry.max_starts
         error = error_of("worker_killed", f"The process died {starts} times while it ran this part.")
-        found = store.count_start(part.identity, starts, failed(part.request.customer_id, error))
+        killed = failed(part.request.customer_id, error)
+        found = store.count_start(part.identity, starts, killed, only_first=only_first)
         part.start_counted = found is None
         return found
 

@@ -15,7 +15,7 @@ from shards.inbox import (
     Outcome,
     Superseded,
 )
-from shards.parts import find_outcomes
+from shards.parts import StartedBefore, find_outcomes
 from tests.support.parts import (
     NOW,
     OTHER_DIGEST,
@@ -181,6 +181,15 @@ class PartProtocol:
             "failed", 1, b"killed", dead_letter=True
         )
         assert store.run(identity(), never).body == b"killed"
+
+    def test_only_a_first_start_is_counted_where_that_is_asked_for(self, shard: Shard) -> None:
+        """A part with a start without an end is told from one that was only received often."""
+        store = store_on(shard)
+
+        assert store.count_start(identity(), 3, b"killed", only_first=True) is None
+        with pytest.raises(StartedBefore):
+            store.count_start(identity(), 3, b"killed", only_first=True)
+        assert the_row(shard).starts == 1
 
     def test_a_start_that_is_taken_back_does_not_count(self, shard: Shard) -> None:
         """Nor does one that ended in a counted attempt; and there is never less than none."""

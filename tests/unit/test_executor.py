@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from handlers.contract import PartContext, Reject, Retry
 from shards import failure_codes
 from shards.failures import KnownFailure, failure_of
 from shards.inbox import ContentConflict, InboxState, Outcome, Superseded
+from shards.parts import StartedBefore
 from tests.support.core import Handler, Site, insert_order
 from tests.support.jobs import inbox_rows, job_fields, orders
 from worker.conclusion import Answer, Deferral
@@ -391,7 +392,7 @@ def test_a_refused_part_is_recorded_as_failed_without_its_handler(site: Site) ->
 SUSPECT: dict[str, Any] = {"receive_count": 5}
 
 
-def test_a_suspect_part_starts_alone_and_its_start_is_recorded_before(site: Site) -> None:
+def test_the_start_of_a_suspect_part_is_recorded_before_it_runs(site: Site) -> None:
     """So that a handler that kills its process is found out."""
     seen: list[Any] = []
 
@@ -417,9 +418,15 @@ def test_a_part_that_killed_its_process_three_times_is_failed(
     def killed(*_: object) -> None:
         raise Killed
 
+    def reported(_executor: object, _part: Part, action: Callable[[], Report]) -> object:
+        try:
+            return action()
+        except StartedBefore as verdict:
+            return verdict
+
     with monkeypatch.context() as patched:
         patched.setattr("worker.executor.Executor._take_back_unless_ended", killed)
-        patched.setattr("worker.executor.Executor._reported", lambda _self, _part, action: action())
+        patched.setattr("worker.executor.Executor._reported", reported)
         for _ in range(3):
             with pytest.raises(Killed):
                 site.executor.run(part_of(site, **SUSPECT))
@@ -484,14 +491,30 @@ def sqlite_error() -> sqlite3.OperationalError:
     return error
 
 
-def test_a_suspect_part_waits_until_it_can_be_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While others run it is deferred, not counted and not started."""
+def test_a_part_that_may_have_killed_its_process_waits_until_it_can_be_alone(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start of it came to no end: while others run it is deferred, not counted and not started."""
     monkeypatch.setattr("worker.executor.ALONE_PATIENCE_SECONDS", 0.0)
+    part = part_of(site, **SUSPECT)
+    site.executor._store(part).count_start(part.identity, 3, b"")
     with site.executor._gate.together():
-        report = run(site, **SUSPECT)
+        report = site.executor.run(part)
 
     assert report == Deferral(timedelta(seconds=2.5), "busy")
-    assert inbox_rows(site.path) == []
+    assert (the_row(site)["starts"], orders(site.path)) == (1, [])
+    assert isinstance(site.executor.run(part), Ended)
+
+
+def test_a_part_that_was_only_received_often_keeps_nobody_waiting(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its shard was away or is locked: for that the rest of the process does not stand still."""
+    monkeypatch.setattr(site.executor._gate, "alone", lambda _: pytest.fail("it wanted to be alone"))
+    with site.executor._gate.together():
+        with locked(site):
+            assert isinstance(run(site, **SUSPECT), Deferral)
+        assert isinstance(run(site, **SUSPECT), Ended)
 
 
 class Noting(Middleware):
