@@ -1,0 +1,141 @@
+"""The intake's returns: a delivery that cannot go on goes back, also after an error that nobody expected."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from shards.engines import UnknownShard
+from tests.support.core import Site
+from tests.support.fakes import NOON
+from tests.support.intake import attachment, rejection_of
+from tests.support.jobs import job_fields, placement_of
+from worker.conclusion import Answer, Conclusion, Deferral, Return
+from worker.intake import DEFECT_RECEIVES_MAXIMUM
+
+
+@pytest.mark.parametrize("code", ["shard_away", "shutdown"])
+@pytest.mark.parametrize("fields", [{}, {"expires_at": NOON.isoformat()}, {"attachments": "no list"}])
+def test_a_job_that_its_lane_does_not_take_is_returned(site: Site, fields: dict[str, Any], code: str) -> None:
+    """At once for a stop; after a growing delay for a shard that is away, also where it is only looked up."""
+    site.refusing["eu1"] = code
+    delays = []
+    for receive_count in (1, 4):
+        conclusion = site.conclude(job_fields(**fields), receive_count=receive_count)
+        assert isinstance(conclusion, Return)
+        assert conclusion.code == code
+        delays.append(conclusion.after)
+
+    if code == "shutdown":
+        assert delays == [timedelta(), timedelta()]
+    else:
+        assert timedelta() < delays[0] < delays[1]
+
+
+def test_a_shard_that_cannot_be_asked_returns_the_job_that_is_only_looked_up(site: Site) -> None:
+    """A refusal waits: an outcome that is there would win."""
+    site.lose_shard("eu1")
+    conclusion = site.conclude(job_fields(expires_at=NOON.isoformat()))
+
+    assert isinstance(conclusion, Return)
+    assert conclusion.code == "shard_away"
+
+
+def test_an_inbox_that_cannot_be_read_is_an_alarm(site: Site) -> None:
+    """The shard counts as away; somebody has to repair it."""
+    with site.shards.get("eu1").connect() as connection, connection.begin():
+        connection.exec_driver_sql("DROP TABLE shardworker_inbox")
+    with capture_logs() as lines:
+        conclusion = site.conclude(job_fields(expires_at=NOON.isoformat()))
+
+    assert isinstance(conclusion, Return)
+    assert [(line["event"], line["log_level"], line["shard"]) for line in lines] == [
+        ("inbox.fault", "error", "eu1")
+    ]
+
+
+class Defect(Exception):
+    """What nobody expected."""
+
+
+def break_directory(site: Site, _monkeypatch: pytest.MonkeyPatch) -> None:
+    site.directory.error = Defect()
+
+
+def break_lanes(site: Site, _monkeypatch: pytest.MonkeyPatch) -> None:
+    site.offer_error = UnknownShard("eu9", [])
+
+
+def break_fetcher(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise Defect
+
+    monkeypatch.setattr(site.fetcher, "check_allowed", broken)
+
+
+def break_rejection(_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise Defect
+
+    monkeypatch.setattr("worker.intake.InboxInquiry", broken)
+
+
+@pytest.mark.parametrize("break_it", [break_directory, break_lanes, break_fetcher, break_rejection])
+@pytest.mark.parametrize("fields", [{}, {"expires_at": NOON.isoformat()}, {"attachments": "no list"}])
+def test_an_unexpected_error_never_leaves_a_delivery_in_hand(
+    site: Site, monkeypatch: pytest.MonkeyPatch, break_it: Any, fields: dict[str, Any]
+) -> None:
+    """Each delivery is settled exactly once; a copy that comes later is not joined to a job that is dead."""
+    break_it(site, monkeypatch)
+    deliveries = []
+    for number in range(2):
+        with capture_logs():
+            deliveries.append(site.take(job_fields(**fields), message_id=f"message-{number}"))
+        site.run()
+
+    assert [held for settled in site.settled for held in settled.held] == deliveries
+    assert site.intake.jobs() == []
+
+
+def test_a_message_that_this_worker_fails_at_again_and_again_is_kept_aside(site: Site) -> None:
+    """Released some times, for another worker may do better; then on the failure queue."""
+    site.directory.error = Defect()
+    conclusions: list[Conclusion] = []
+    with capture_logs() as lines:
+        conclusions.extend(
+            site.conclude(receive_count=count)
+            for count in (1, DEFECT_RECEIVES_MAXIMUM - 1, DEFECT_RECEIVES_MAXIMUM)
+        )
+
+    assert [type(one) for one in conclusions] == [Return, Return, Answer]
+    assert rejection_of(conclusions[-1]) == ("rejected", "internal_error", "internal_error")
+    assert {line["event"] for line in lines} == {"intake.failed"}
+
+
+def test_a_job_that_is_still_prepared_at_a_stop_is_given_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon abandons every job in hand while this one's attachments are on their way."""
+    fetch = site.fetcher.fetch
+
+    def stop_meanwhile(*arguments: Any) -> Any:
+        site.refusing = {"eu1": "shutdown"}
+        for job in site.intake.jobs():
+            job.abandon(Deferral(timedelta(), "shutdown"))
+        return fetch(*arguments)
+
+    monkeypatch.setattr(site.fetcher, "fetch", stop_meanwhile)
+
+    assert site.conclude(job_fields(attachments=[attachment(site)])) == Return(timedelta(), "shutdown")
+
+
+def test_a_placement_on_a_shard_that_is_not_configured_returns_the_job(site: Site) -> None:
+    """The directory is ahead of this worker's configuration."""
+    site.directory.placements["c-1"] = placement_of("c-1", "eu9")
+    site.offer_error = UnknownShard("eu9", ["eu1", "eu2"])
+    with capture_logs() as lines:
+        conclusion = site.conclude()
+
+    assert isinstance(conclusion, Return)
+    assert [line["event"] for line in lines] == ["intake.failed"]
