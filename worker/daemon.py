@@ -74,6 +74,7 @@ class Daemon:
             options.limit,
             on_limit=lambda: self._events.put("limit"),
             on_empty=lambda: self._events.put("empty"),
+            receivers=len(options.queues or settings.queues.request),
         )
         self._leases = Leases(settings.worker.lease.total_seconds(), clock)
         self._prepared: queue.SimpleQueue[Held | None] = queue.SimpleQueue()

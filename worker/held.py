@@ -1,6 +1,8 @@
 """A delivery in hand, and the count of them: never more than there is room for."""
 
+import math
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,7 +33,8 @@ class Room:
 
     Thread-safe. `on_limit` and `on_empty` are called without the lock, by the thread that brought it about.
     Places are reserved before a receive and given back for what it did not bring, so a poll under way
-    never brings more than there is room for.
+    never brings more than there is room for. Who comes first is served first, and leaves something for each
+    of the `receivers`: an idle queue's long poll must not hold all the places that a busy one needs.
     """
 
     def __init__(
@@ -40,8 +43,11 @@ class Room:
         limit: int | None,
         on_limit: Callable[[], None],
         on_empty: Callable[[], None],
+        receivers: int = 1,
     ) -> None:
         self.capacity = capacity
+        self._receivers = receivers
+        self._queue: deque[object] = deque()
         self._condition = threading.Condition()
         self._taken = 0
         self._reserved = 0
@@ -56,16 +62,16 @@ class Room:
 
         Returns 0 when the room was closed: nothing more is to be received.
         """
+        turn = object()
         with self._condition:
-            while not self._closed:
-                self._condition.wait_for(lambda: self._closed or self._free() > 0)
-                self._condition.wait_for(lambda: self._closed or self._free() >= wanted, linger_seconds)
-                places = min(wanted, self._free())
-                # None are left where another receiver took them during the linger: wait for others.
-                if places > 0:
-                    self._reserved += places
-                    return places
-            return 0
+            self._queue.append(turn)
+            self._condition.wait_for(lambda: self._closed or (self._free() > 0 and self._queue[0] is turn))
+            self._condition.wait_for(lambda: self._closed or self._free() >= wanted, linger_seconds)
+            places = min(wanted, math.ceil(self._free() / self._receivers))
+            self._reserved += places
+            self._queue.remove(turn)
+            self._condition.notify_all()
+            return places
 
     def fill(self, reserved: int, received: int) -> None:
         """A receive ended: of `reserved` places, `received` are taken now and the rest is free again."""

@@ -1,6 +1,5 @@
 """The room: never more in hand than there is room for, whatever order things come in."""
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,22 +12,6 @@ from worker.held import Room
 AT_ONCE = 0.0
 A_MOMENT = 0.001
 FOR_EVER = 60.0
-
-
-class Scripted(threading.Condition):
-    """A condition on which others act exactly while somebody waits."""
-
-    def __init__(self, lingering: Callable[[], object], waiting: Callable[[], object]) -> None:
-        super().__init__()
-        self._lingering = [lingering]
-        self._waiting = [waiting]
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Let the others act, then wake up."""
-        steps = self._waiting if timeout is None else self._lingering
-        if steps:
-            steps.pop()()
-        return True
 
 
 def nothing() -> None:
@@ -88,17 +71,27 @@ def test_a_wait_for_a_fuller_poll_ends_when_enough_is_free() -> None:
         assert reserved.result(10) == 2
 
 
-def test_a_receiver_whose_places_another_took_waits_on() -> None:
-    """No places means that the room was closed, and nothing else: a receiver ends on it."""
-    room = room_of(10)
-    room.fill(room.reserve(9, AT_ONCE), 9)
-    other: list[int] = []
-    room._condition = Scripted(
-        lingering=lambda: other.append(room.reserve(1, AT_ONCE)), waiting=lambda: room.leave(settled=True)
-    )
+def test_an_idle_queue_s_poll_leaves_places_for_a_busy_one() -> None:
+    """A poll can take twenty seconds and bring nothing: two queues share ten places."""
+    room = Room(10, None, nothing, nothing, receivers=2)
+    idle = room.reserve(10, AT_ONCE)
 
-    assert room.reserve(10, A_MOMENT) == 1
-    assert other == [1]
+    assert (idle, room.reserve(10, AT_ONCE)) == (5, 3)
+
+
+def test_who_waits_for_a_place_gets_it_before_whoever_had_it() -> None:
+    """With `--limit 1` the idle queue's receiver comes back at once, and would win every time."""
+    room = Room(1, None, nothing, nothing, receivers=2)
+    room.reserve(10, AT_ONCE)
+    with ThreadPoolExecutor(2) as threads:
+        busy = threads.submit(room.reserve, 10, AT_ONCE)
+        while not room._queue:
+            pass
+        room.fill(1, 0)
+        idle = threads.submit(room.reserve, 10, AT_ONCE)
+        assert busy.result(10) == 1
+        room.fill(1, 0)
+        assert idle.result(10) == 1
 
 
 def test_the_limit_counts_what_was_settled() -> None:
