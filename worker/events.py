@@ -81,7 +81,11 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "shard.away": Event(
         "A shard cannot be asked: its parts wait and the others go on.",
-        _fields("shard waiting error_code"),
+        _fields("shard waiting"),
+    ),
+    "shard.unanswered": Event(
+        "A part or a probe met a shard that cannot be asked; `msg` is what the shard or its driver said.",
+        _fields("shard error_code"),
     ),
     "shard.back": Event("A shard answers again: its parts go on.", _fields("shard tries")),
     "inbox.fault": Event(

@@ -133,11 +133,13 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything, sys.exit() too
             failure = failure_of(error, self._dialect(part))
             self._log_unexpected(part, error, failure)
-            return self._report_wait(failure)
+            return self._report_wait(part, failure)
 
-    def _report_wait(self, failure: Failure) -> Report | Failure:
+    def _report_wait(self, part: Part, failure: Failure) -> Report | Failure:
         match failure.kind:
             case Kind.AWAY:
+                shard = self._shard_name(part)
+                log.warning("shard.unanswered", shard=shard, error_code=failure.code, msg=failure.message)
                 return Away()
             case Kind.BUSY if failure.code == "shutdown":
                 return shutdown_deferral()

@@ -91,7 +91,11 @@ class LookUp:
             rows = find_outcomes(shard, self._schema, self._job_id, self._customer_ids)
         except Exception as error:  # noqa: BLE001 - whatever the driver raises: the shard gave no answer
             failure = classify(error, shard.dialect)
-            if failure.kind is not Kind.AWAY or isinstance(error, InboxFault):
+            if failure.kind is Kind.AWAY and not isinstance(error, InboxFault):
+                log.warning(
+                    "shard.unanswered", shard=self._shard, error_code=failure.code, msg=failure.message
+                )
+            else:
                 log.error("inbox.fault", shard=self._shard, error_code=failure.code, msg=failure.message)
             return False
         self._report(bool(rows))

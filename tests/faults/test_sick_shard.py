@@ -42,6 +42,7 @@ def test_parts_for_a_shard_that_is_away_wait_and_are_done_when_it_is_back(world:
     assert world.dead_letters() == []
     assert {row["attempt"] for one in jobs for row in world.inbox(one["job_id"])} == {0}
     assert worker.events("shard.back")
+    assert {line["error_code"] for line in worker.events("shard.unanswered")} == {"shard_away"}
 
 
 def test_a_broken_inbox_table_counts_as_away_with_an_alarm(world: World) -> None:
