@@ -161,7 +161,7 @@ class Intake:
         wanted = {
             reference.name: reference
             for part in job.parts
-            if route.placements[part.request.customer_id].state is not PlacementState.GONE
+            if route.placements[part.request.customer_id].state is PlacementState.ACTIVE
             for reference in part.request.attachments
         }
         return self._fetcher.fetch(job.job.job_id, list(wanted.values())) if wanted else None

@@ -132,3 +132,17 @@ def test_an_attachment_of_a_customer_that_is_gone_is_not_fetched(site: Site) -> 
     missing = attachment(site, key="acme/nowhere")
 
     assert site.answer(job_fields(attachments=[missing]))["customers"][0]["error"]["code"] == "customer_gone"
+
+
+def test_an_attachment_of_a_customer_that_is_paused_is_not_fetched_yet(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its job comes every half minute for as long as the pause takes."""
+    site.directory.set_state("c-1", PlacementState.PAUSED)
+    fetched: list[object] = []
+    monkeypatch.setattr(site.fetcher, "fetch", lambda *asked: fetched.append(asked))
+
+    conclusion = site.conclude(job_fields(attachments=[attachment(site)]))
+
+    assert isinstance(conclusion, Return)
+    assert (conclusion.code, fetched) == ("customer_paused", [])
