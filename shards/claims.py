@@ -23,6 +23,7 @@ from shards.inbox import (
     to_microseconds,
 )
 
+CORRELATION_CHARACTERS_MAXIMUM: Final = 255
 KEPT_KINDS: Final = frozenset({Kind.BUSY, Kind.AWAY, Kind.RETRY_TRANSACTION})
 
 _KEY: Final = (inbox.c.job_id == bindparam("of_job"), inbox.c.customer_id == bindparam("of_customer"))
@@ -144,10 +145,17 @@ def _new_row(identity: PartIdentity, now: float) -> dict[str, Any]:
         "part_count": identity.part_count,
         "job_type": identity.job_type,
         "partner_id": identity.partner_id,
-        "correlation_id": identity.correlation_id,
+        "correlation_id": _in_ascii(identity.correlation_id),
         "dead_letter": False,
         "created_at": to_microseconds(now),
     }
+
+
+def _in_ascii(text: str | None) -> str | None:
+    # A database need not be in UTF-8: what it cannot store would keep the part from ever being recorded.
+    if text is None:
+        return None
+    return text.encode("ascii", "backslashreplace").decode("ascii")[:CORRELATION_CHARACTERS_MAXIMUM]
 
 
 def _key(identity: PartIdentity) -> dict[str, str]:
@@ -166,7 +174,7 @@ def _take_over(connection: Connection, identity: PartIdentity, counts: Claimed) 
     values = {
         "state": InboxState.CLAIMED.value,
         "run": identity.run,
-        "correlation_id": identity.correlation_id,
+        "correlation_id": _in_ascii(identity.correlation_id),
         "outcome": None,
         "dead_letter": False,
         "finished_at": None,

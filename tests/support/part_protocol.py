@@ -3,6 +3,7 @@
 A subclass gives the fixture `shard`: with an inbox, an empty table of orders and no rows.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -181,6 +182,15 @@ class PartProtocol:
             "failed", 1, b"killed", dead_letter=True
         )
         assert store.run(identity(), never).body == b"killed"
+
+    def test_a_correlation_id_is_stored_in_ascii(self, shard: Shard) -> None:
+        """Whatever the database's encoding: otherwise the part could neither run nor fail, for ever."""
+        part = replace(identity(), correlation_id="kaffee ☕" + "ä" * 247)
+        store_on(shard).run(part, order_work())
+
+        stored = the_row(shard).correlation_id
+        assert stored is not None
+        assert (stored[:16], len(stored)) == ("kaffee \\u2615\\xe", 255)
 
     def test_only_a_first_start_is_counted_where_that_is_asked_for(self, shard: Shard) -> None:
         """A part with a start without an end is told from one that was only received often."""
