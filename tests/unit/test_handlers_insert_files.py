@@ -1,0 +1,70 @@
+"""The built-in handler on attachments: CSV and JSON Lines, and misfits told with the file's name."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from config.settings import InsertHandler
+from handlers.registry import insert_spec
+from handlers.testing import HandlerRun, run_handler
+from tests.support.items import SECRET, error_of, items_engine, stored
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = items_engine(tmp_path)
+    yield engine
+    engine.dispose()
+
+
+def insert_files(engine: Engine, files: dict[str, bytes], **section: Any) -> HandlerRun:
+    spec = insert_spec(InsertHandler(type="t", table="items", source="attachments", **section))
+    return run_handler(spec, None, engine, attachments=files, commit=True)
+
+
+def test_rows_come_from_csv_and_json_lines_attachments(engine: Engine) -> None:
+    """Each file is read by its kind; the counts add up."""
+    csv_file = (
+        b'item_no,name,price,made_at,sold,facts\r\n1,Chair,19.90,2026-11-21T10:00:00,1,"{""legs"":4}"\r\n'
+    )
+    json_file = b'{"item_no":2,"name":"Table","price":1234.56}\n'
+
+    run = insert_files(engine, {"a.CSV": csv_file, "b.jsonl": json_file, "c.ndjson": b""})
+
+    assert run.result == {"inserted": 2}
+    assert stored(engine, "price", "facts") == [(Decimal("19.90"), {"legs": 4}), (Decimal("1234.56"), None)]
+
+
+def test_misfits_of_an_attachment_are_told_with_its_name(engine: Engine) -> None:
+    """Row numbers are each file's own."""
+    files = {
+        "a.csv": b"item_no,name\n1,a\n",
+        "b.csv": f"item_no,name,price,made_at,facts\n2,a,1 000,20261121,{SECRET}\n3\n".encode(),
+    }
+
+    run = insert_files(engine, files)
+
+    details = error_of(run, "invalid_rows")
+    assert run.error is not None
+    assert "'b.csv'" in run.error.message
+    assert [(detail.row, detail.column, detail.rule) for detail in details] == [
+        (1, "price", "expected decimal"),
+        (1, "made_at", "expected datetime"),
+        (1, "facts", "expected JSON"),
+        (2, None, "expected 5 columns, found 1"),
+    ]
+    assert stored(engine) == []
+
+
+def test_a_file_of_neither_kind_is_refused(engine: Engine) -> None:
+    """Nothing is guessed from a file's content."""
+    assert error_of(insert_files(engine, {"a.xml": b"<a/>"}), "invalid_rows") == ()
+
+
+def test_a_job_without_attachments_is_refused(engine: Engine) -> None:
+    """Where rows are expected in files, no file is a mistake."""
+    assert error_of(insert_files(engine, {}), "invalid_payload") == ()
