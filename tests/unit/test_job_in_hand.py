@@ -1,79 +1,19 @@
-"""A job in hand: however its parts end, and whoever joins or stops it, it concludes once and rightly."""
+"""A job in hand: what its parts' ends amount to, in whatever order they come."""
 
 import itertools
 import json
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from config.result import error_of, failed, succeeded
-from shards.inbox import Outcome
-from tests.support.fakes import ManualTime
-from tests.support.jobs import envelope_of, held_of, job_fields, placement_of
+from config.result import error_of
+from tests.support.job_stage import LATER, SOON, VERDICTS, Stage, answer_of, failure, success
 from worker.attachments import FetchedAttachments
-from worker.conclusion import Answer, Bury, Conclusion, Deferral, Discard, Reason, Return
-from worker.job_in_hand import PARTS_IN_LANES_MAXIMUM, JobInHand, Part, shutdown_deferral
-from worker.routing import part_identities
-
-SOON = Deferral(timedelta(seconds=5), "busy")
-LATER = Deferral(timedelta(seconds=60), "shard_away")
-TAKEN = None
-
-
-class Stage:
-    """A job in hand with its parts in a lane that only notes them, and its conclusions."""
-
-    def __init__(self, customers: int = 3, answer: Deferral | None = TAKEN) -> None:
-        self.time = ManualTime()
-        names = [f"c-{number}" for number in range(customers)]
-        self.held = held_of(job_fields(customers=names))
-        envelope = envelope_of(self.held)
-        self.concluded: list[Conclusion] = []
-        self.offered: list[Part] = []
-        self.answer = answer
-        self.job = JobInHand(envelope, self.held, self.time.clock, lambda _, end: self.concluded.append(end))
-        requests = envelope.job.part_requests()
-        self.job.parts = tuple(
-            Part(self.job, request, identity, placement_of(request.customer_id))
-            for request, identity in zip(requests, part_identities(envelope, requests), strict=True)
-        )
-
-    def offer(self, part: Part) -> Deferral | None:
-        """The lane."""
-        if self.answer is None:
-            self.offered.append(part)
-        return self.answer
-
-    def start(self) -> None:
-        """Let the parts go."""
-        self.job.start(self.offer)
-
-    def end(self, part_no: int, outcome: Outcome | None = None) -> None:
-        """A part has its outcome."""
-        part = self.job.parts[part_no]
-        self.job.part_ended(part, outcome or success(part))
-
-
-def success(part: Part, value: object = None) -> Outcome:
-    return Outcome("succeeded", 1, succeeded(part.request.customer_id, value))
-
-
-def failure(
-    part: Part, code: str = "unique_violation", *, dead_letter: bool = False, attempt: int = 0
-) -> Outcome:
-    body = failed(part.request.customer_id, error_of(code, "It failed."))
-    return Outcome("failed", 1, body, dead_letter, attempt)
-
-
-def answer_of(stage: Stage) -> Answer:
-    (conclusion,) = stage.concluded
-    assert isinstance(conclusion, Answer)
-    return conclusion
+from worker.conclusion import Bury, Deferral, Discard, Reason, Return
+from worker.job_in_hand import PARTS_IN_LANES_MAXIMUM, JobInHand, Part
 
 
 def test_a_job_is_answered_when_its_last_part_has_ended() -> None:
@@ -160,13 +100,6 @@ def test_a_job_with_a_waiting_part_is_returned_after_the_others_have_ended() -> 
     assert stage.concluded == [Return(timedelta(seconds=2), "statement_timeout", 3)]
 
 
-VERDICTS: dict[str, Callable[[JobInHand], None]] = {
-    "conflict": lambda job: job.part_conflicted("Other content."),
-    "superseded": lambda job: job.part_superseded(),
-    "deferral": lambda job: job.part_deferred(SOON),
-}
-
-
 @pytest.mark.parametrize("order", list(itertools.permutations(VERDICTS)))
 def test_a_conflict_outweighs_a_later_run_which_outweighs_a_wait(order: tuple[str, ...]) -> None:
     """In whatever order the parts say so."""
@@ -212,69 +145,6 @@ def test_a_job_has_at_most_64_parts_in_the_lanes() -> None:
         assert len(stage.offered) - part_no - 1 <= 64
 
     assert len(answer_of(stage).body) > 0
-
-
-def test_a_job_of_thousands_whose_lane_refuses_everything_is_returned() -> None:
-    """5,000 refusals in a row: no stack is deep enough for a call for each."""
-    stage = Stage(5000, answer=LATER)
-    stage.start()
-
-    assert stage.concluded == [Return(LATER.after, LATER.code)]
-
-
-def test_an_abandoned_job_starts_no_further_part_and_is_returned() -> None:
-    """What runs may end; the rest is for another worker."""
-    stage = Stage(100)
-    stage.start()
-    stage.job.abandon(shutdown_deferral())
-    for part_no in range(64):
-        stage.end(part_no)
-
-    assert len(stage.offered) == 64
-    assert stage.concluded == [Return(timedelta(), "shutdown")]
-
-
-def test_a_job_whose_parts_all_run_is_answered_although_the_worker_stops() -> None:
-    """Nothing of it is left to give back."""
-    stage = Stage()
-    stage.start()
-    stage.job.abandon(shutdown_deferral())
-    for part_no in range(3):
-        stage.end(part_no)
-
-    assert answer_of(stage).status == "succeeded"
-
-
-def test_a_job_that_is_still_prepared_is_not_concluded_by_a_stop() -> None:
-    """Its attachments are on their way: the lanes, closed by then, give its parts back."""
-    stage = Stage(answer=shutdown_deferral())
-    stage.job.abandon(shutdown_deferral())
-    assert stage.concluded == []
-    stage.start()
-
-    assert stage.concluded == [Return(timedelta(), "shutdown")]
-
-
-def test_a_job_whose_parts_are_not_even_known_yet_is_not_answered_by_a_stop() -> None:
-    """No parts are not all parts succeeded."""
-    stage = Stage()
-    stage.job.parts = ()
-    stage.job.abandon(shutdown_deferral())
-
-    assert stage.concluded == []
-
-
-def test_copies_join_until_the_job_is_concluded() -> None:
-    """They share its end; a later one is a job of its own, and finds the outcomes in the inbox."""
-    stage = Stage(1)
-    copy = held_of(job_fields(), message_id="message-2")
-    assert stage.job.join(copy)
-    stage.start()
-    stage.end(0)
-
-    assert stage.job.held == [stage.held, copy]
-    assert (stage.held.copied, copy.copied) == (False, True)
-    assert not stage.job.join(held_of(job_fields(), message_id="message-3"))
 
 
 def test_a_part_without_a_placement_fails_unrecorded() -> None:
@@ -339,99 +209,3 @@ def test_a_lane_that_fails_unexpectedly_leaves_a_job_that_can_be_concluded() -> 
     stage.end(0)
 
     assert stage.concluded == [Return(SOON.after, "internal_error")]
-
-
-def test_parts_that_end_in_many_threads_conclude_once() -> None:
-    """All at the same moment."""
-    stage = Stage(64)
-    stage.start()
-    barrier = threading.Barrier(64)
-
-    def end(part_no: int) -> None:
-        barrier.wait()
-        stage.end(part_no)
-
-    threads = [threading.Thread(target=end, args=(part_no,)) for part_no in range(64)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert answer_of(stage).status == "succeeded"
-
-
-class JobMachine(RuleBasedStateMachine):
-    """Parts end in every way and order, copies join, the worker stops: one conclusion, never two."""
-
-    @initialize(customers=st.sampled_from([1, 2, 5, 70]), refused=st.booleans())
-    def begin(self, customers: int, refused: bool) -> None:  # noqa: FBT001 - hypothesis names it
-        """A job of any size, in lanes that take or refuse."""
-        self.stage = Stage(customers, answer=SOON if refused else TAKEN)
-        self.refused = refused
-        self.started = self.stopped = False
-        self.ended: set[int] = set()
-        self.ends: list[str] = []
-        self.joined = 1
-
-    def _running(self) -> list[int]:
-        return [p.request.part_no for p in self.stage.offered if p.request.part_no not in self.ended]
-
-    @precondition(lambda self: not self.started)
-    @rule()
-    def start(self) -> None:
-        """The preparation is over."""
-        self.started = True
-        self.stage.start()
-
-    @precondition(lambda self: self._running())
-    @rule(data=st.data(), how=st.sampled_from(["success", "failure", *VERDICTS]))
-    def end_part(self, data: st.DataObject, how: str) -> None:
-        """A worker thread reports a part."""
-        part_no = data.draw(st.sampled_from(self._running()))
-        part = self.stage.job.parts[part_no]
-        self.ended.add(part_no)
-        self.ends.append(how)
-        if how in VERDICTS:
-            VERDICTS[how](self.stage.job)
-        else:
-            self.stage.end(part_no, success(part) if how == "success" else failure(part))
-
-    @rule()
-    def abandon(self) -> None:
-        """The worker stops: its lanes are closed first."""
-        self.stopped = True
-        self.stage.answer = shutdown_deferral()
-        self.stage.job.abandon(shutdown_deferral())
-
-    @rule()
-    def join(self) -> None:
-        """A copy comes."""
-        joined = self.stage.job.join(held_of(job_fields()))
-        assert joined is not bool(self.stage.concluded)
-        self.joined += joined
-        assert len(self.stage.job.held) == self.joined
-
-    @invariant()
-    def it_concludes_exactly_when_nothing_of_it_runs(self) -> None:
-        """Once; before its start never."""
-        is_over = self.started and not self._running()
-        assert len(self.stage.concluded) == is_over
-        assert len(self._running()) <= PARTS_IN_LANES_MAXIMUM
-
-    @invariant()
-    def its_conclusion_is_the_weightiest_of_its_ends(self) -> None:
-        """Conflict, then superseded, then any wait, then the answer."""
-        if not self.stage.concluded:
-            return
-        (conclusion,) = self.stage.concluded
-        if "conflict" in self.ends:
-            assert isinstance(conclusion, Bury)
-        elif "superseded" in self.ends:
-            assert isinstance(conclusion, Discard)
-        elif "deferral" in self.ends or len(self.ended) < len(self.stage.job.parts):
-            assert isinstance(conclusion, Return)
-        else:
-            assert isinstance(conclusion, Answer)
-
-
-TestJobMachine = JobMachine.TestCase
