@@ -31,7 +31,7 @@ DEFECT_RECEIVES_MAXIMUM: Final = 10
 
 log = structlog.get_logger()
 
-JobKey = tuple[str, int, str]
+JobKey = tuple[str, int, bool, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Ways:
 class Intake:
     """Takes deliveries in; thread-safe, run by the prepare threads, so that no lane waits for S3.
 
-    Copies of a job that is in hand already are joined to it by job id, run and equal digests.
+    Copies of a job that is in hand already are joined to it by job id, run and equal digests; a dry run to dry runs.
     """
 
     def __init__(
@@ -111,7 +111,9 @@ class Intake:
             return
         requests = envelope.job.part_requests()
         identities = part_identities(envelope, requests)
-        key = (envelope.job.job_id, envelope.run, "".join(identity.digest for identity in identities))
+        digests = "".join(identity.digest for identity in identities)
+        # A dry run has the digests of the real job, and an answer of its own.
+        key = (envelope.job.job_id, envelope.run, envelope.job.dry_run, digests)
         job = self._open(key, held, envelope)
         if job is None:
             return

@@ -41,6 +41,17 @@ def test_only_equal_copies_are_joined(site: Site, other: dict[str, Any]) -> None
     assert site.offered == ["c-1", "c-1"]
 
 
+def test_a_real_job_does_not_join_a_dry_run_of_the_same_content(site: Site) -> None:
+    """Nor the other way round: what the one is answered is not the other's answer, and nothing was inserted."""
+    site.take()
+    site.take(job_fields(dry_run=True), message_id="message-2")
+    (rejected,) = site.settled
+    site.run()
+
+    assert [held.delivery.message_id for held in rejected.held] == ["message-2"]
+    assert orders(site.path) == [1]
+
+
 def test_no_part_of_another_content_starts_once_a_conflict_is_known(site: Site) -> None:
     """Not even one that was in its lane already: the message is not this job's at all."""
     site.conclude()
