@@ -46,7 +46,8 @@ class Ways:
 class Intake:
     """Takes deliveries in; thread-safe, run by the prepare threads, so that no lane waits for S3.
 
-    Copies of a job that is in hand already are joined to it by job id, run and equal digests; a dry run to dry runs.
+    Copies of a job that is in hand already are joined to it by job id, run and equal digests; a dry run is
+    joined to dry runs only.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ def test_only_equal_copies_are_joined(site: Site, other: dict[str, Any]) -> None
 
 
 def test_a_real_job_does_not_join_a_dry_run_of_the_same_content(site: Site) -> None:
-    """Nor the other way round: what the one is answered is not the other's answer, and nothing was inserted."""
+    """Nor the other way round: what the one is answered is not the other's answer."""
     site.take()
     site.take(job_fields(dry_run=True), message_id="message-2")
     (rejected,) = site.settled
