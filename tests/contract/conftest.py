@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fakes import memory_backend
+from tests.support.memory_queue import memory_backend
 from tests.support.postgresql import PostgreSQLServer, running_postgresql
 from tests.support.queue_backends import (
     Backend,

@@ -14,8 +14,9 @@ from config.settings import Settings
 from handlers.contract import PartContext, handles
 from handlers.registry import Registry, handler_specs
 from shards.directory import Placement, PlacementState
-from tests.support.fakes import ManualTime, MemoryPlace, MemoryStore
+from tests.support.fakes import ManualTime, MemoryStore
 from tests.support.jobs import create_shards, held_of, job_fields, placement_of, settings_in
+from tests.support.memory_queue import MemoryPlace
 from worker.attachments import AttachmentFetcher
 from worker.conclusion import Conclusion, Deferral
 from worker.executor import Executor

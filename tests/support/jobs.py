@@ -12,7 +12,8 @@ from config.settings import Settings
 from shards.directory import Placement, PlacementState
 from shards.engines import Shards
 from shards.inbox import create_inbox
-from tests.support.fakes import NOON, MemoryPlace, MemoryTransport, delivery_of
+from tests.support.fakes import NOON, delivery_of
+from tests.support.memory_queue import MemoryPlace, MemoryTransport
 from worker.envelope import Envelope, open_envelope
 from worker.held import Held
 from worker.transports.base import Attribute

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from config.settings import Settings
-from tests.support.fakes import Interfere, ManualTime, MemoryPlace, MemoryStore, MemoryTransport
+from tests.support.fakes import ManualTime, MemoryStore
 from tests.support.jobs import envelope_of, held_of, job_fields
+from tests.support.memory_queue import Interfere, MemoryPlace, MemoryTransport
 from worker.conclusion import Answer, Conclusion, Reason
 from worker.envelope import Identity, identity_of
 from worker.facts import Facts

@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from tests.support.fakes import (
+from tests.support.fakes import NOON, ManualTime
+from tests.support.memory_queue import (
     LOST,
-    NOON,
     THROTTLED,
     Interfere,
-    ManualTime,
     MemoryPlace,
     MemoryTransport,
     away,

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from config.headers import read_headers, read_own_header
-from tests.support.fakes import NOON, ManualTime, MemoryPlace, MemoryStore, MemoryTransport
+from tests.support.fakes import NOON, ManualTime, MemoryStore
 from tests.support.jobs import envelope_of, held_of, job_fields
+from tests.support.memory_queue import MemoryPlace, MemoryTransport
 from worker.conclusion import Reason
 from worker.envelope import identity_of
 from worker.held import Held

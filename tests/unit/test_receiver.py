@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.fakes import NOON, ManualTime, MemoryPlace, QuickStop, away, no_faults
+from tests.support.fakes import NOON, ManualTime, QuickStop
+from tests.support.memory_queue import MemoryPlace, away, no_faults
 from worker.held import Held, Room
 from worker.leases import Leases
 from worker.receiver import Receiver

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.fakes import LOST, REFUSED, THROTTLED, Interfere, away, no_faults
+from tests.support.memory_queue import LOST, REFUSED, THROTTLED, Interfere, away, no_faults
 from tests.support.settling import REASON, Office, answer, refusing
 from worker.conclusion import Bury, Conclusion, Discard, Return
 from worker.objects import ObjectNotAllowed, ObjectStoreUnavailable

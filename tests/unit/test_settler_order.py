@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from structlog.testing import capture_logs
 
-from tests.support.fakes import LOST, REFUSED, THROTTLED, Interfere, away, no_faults
+from tests.support.memory_queue import LOST, REFUSED, THROTTLED, Interfere, away, no_faults
 from tests.support.settling import REASON, STAGES, Office, answer, refusing
 from worker.conclusion import Answer, Bury, Conclusion, Discard, Return
 from worker.held import Held
