@@ -35,7 +35,7 @@ class TestMainJob:
         assert world.dead_letters() == []
 
     def test_a_job_of_all_customers_reaches_each_of_them(self, world: World) -> None:
-        """One job, twelve customers, a payload of its own for one of them: an entry for each, in order."""
+        """One job, every customer, a payload of its own for one of them: an entry for each, in order."""
         entries: list[Any] = [
             {"customer_id": customer, "payload": {"rows": [order(number)]}}
             for number, customer in enumerate(CUSTOMERS)

@@ -27,6 +27,13 @@ def insert_slowly(payload: dict[str, Any], context: PartContext) -> dict[str, in
     return {"inserted": len(rows)}
 
 
+@handles("orders.verbose", dict)
+def answer_at_length(payload: dict[str, Any], context: PartContext) -> dict[str, str]:
+    """Return nearly as much as a result may hold."""
+    del payload
+    return {"customer": context.customer_id, "text": "x" * 64_000}
+
+
 @handles("orders.killer", dict)
 def kill_the_process(payload: dict[str, Any], context: PartContext) -> None:
     """End the process as an out-of-memory killer would."""

@@ -24,7 +24,7 @@ from worker.transports.factory import open_transport
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
 SHARDS = ("s0", "s1", "s2")
-CUSTOMERS = tuple(f"c-{number}" for number in range(12))
+CUSTOMERS = tuple(f"c-{number}" for number in range(24))
 
 ORDERS = "CREATE TABLE orders (order_no INTEGER PRIMARY KEY, customer_id TEXT NOT NULL, note TEXT)"
 

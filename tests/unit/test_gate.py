@@ -3,6 +3,8 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from worker.gate import Gate
 
 PATIENCE_SECONDS = 10.0
@@ -100,10 +102,7 @@ def test_an_error_inside_lets_the_others_in() -> None:
     """A part that fails keeps nobody out."""
     gate = Gate()
     for enter in (gate.together, lambda: gate.alone(AT_ONCE)):
-        try:
-            with enter():
-                raise LookupError
-        except LookupError:
-            pass
+        with pytest.raises(LookupError), enter():
+            raise LookupError
     with gate.alone(AT_ONCE) as entered:
         assert entered

@@ -2,9 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -20,13 +18,6 @@ from worker.tasks import Task
 
 HERE = [placement_of("c-1", "eu1"), placement_of("c-2", "eu1"), placement_of("c-3", "eu2")]
 IDENTITY = identity_of(envelope_of(held_of(job_fields(customers=["c-1", "c-2", "c-3"]))))
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
-    yield site
-    site.close()
 
 
 def inquire(site: Site, placements: list[Placement]) -> tuple[list[bool | Deferral], list[Task]]:

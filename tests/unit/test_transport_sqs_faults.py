@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -224,3 +225,23 @@ def test_without_credentials_a_call_fails_like_any_other(
     with pytest.raises(TransportError, match="NoCredentials"):
         open_transport("sqs://requests", settings, timedelta(seconds=30)).depth()
     assert queue.depth().waiting == 0
+
+
+def test_an_ack_does_not_wait_for_a_long_poll(queue: Transport, server: SqsServer) -> None:
+    """Polls have a client of their own: what is done is acked while the queue is still waited for."""
+    send_bodies(queue, "done")
+    (delivery,) = take(queue)
+    received: list[Delivery] = []
+    poll = Thread(
+        target=lambda: received.extend(queue.receive(10, timedelta(seconds=20), LEASE)), daemon=True
+    )
+    before = server.counts["ReceiveMessage"]
+    poll.start()
+    while server.counts["ReceiveMessage"] == before:
+        poll.join(0.01)
+
+    assert queue.ack([delivery]) == {}
+    assert poll.is_alive()
+    send_bodies(queue, "next")
+    poll.join(10)
+    assert [one.body for one in received] == ["next"]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple, NoReturn
@@ -117,9 +117,8 @@ def _end(process: Worker) -> None:
         return
     process.terminate()
     try:
-        process.wait(LEAVE_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LEAVE_SECONDS)
     finally:
         process.kill()
         process.wait()
