@@ -67,6 +67,7 @@ class Deferral(Section):
     busy_delay: Duration = timedelta(seconds=5)
     away_base_delay: Duration = timedelta(seconds=1)
     away_max_delay: Duration = timedelta(minutes=5)
+    probe_max_delay: Duration = timedelta(seconds=15)
 
 
 class InsertHandler(Section):
@@ -107,10 +108,21 @@ class Shard(Section):
     """`[shards.eu1]`: one database."""
 
     url: str
+    server: str | None = Field(default=None, min_length=1)
     limit: Whole | None = Field(default=None, ge=1, le=64)
     password_file: Path | None = None
+    tls: Literal["off", "prefer", "require", "verify"] = "prefer"
+    tls_ca_file: Path | None = None
+    pooler: bool = False
     lock_timeout: Duration = timedelta(seconds=5)
     statement_timeout: Duration = timedelta(minutes=5)
+
+
+class Server(Section):
+    """`[servers."db1:5432"]`: a host with one or more shards, by its `host:port`."""
+
+    limit: Whole | None = Field(default=None, ge=1, le=64)
+    connections: Whole = Field(default=20, ge=1, le=1000)
 
 
 class CustomerPlacement(Section):
@@ -128,9 +140,18 @@ class CustomerPlacement(Section):
 
 
 class Directory(Section):
-    """`[directory]`: the map from customer to shard."""
+    """`[directory]`: the map from customer to shard, from one of three sources.
+
+    `customers` is the file's own map; `catalog` an SQL database, with a shard's keys; `function` a Python
+    function, as `module:name`.
+    """
 
     customers: dict[str, CustomerPlacement] = {}
+    catalog: Shard | None = None
+    function: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    cache: Duration = Field(default=timedelta(seconds=5), gt=timedelta(), le=timedelta(seconds=10))
+    stale: Duration = Field(default=timedelta(hours=1), ge=timedelta())
+    placement_rows: bool = False
 
 
 class Inbox(Section):
@@ -178,6 +199,7 @@ class Settings(Section):
     types: dict[str, JobType] = {}
     partners: dict[str, Partner] = {}
     shards: dict[str, Shard] = {}
+    servers: dict[str, Server] = {}
     directory: Directory = Directory()
     inbox: Inbox = Inbox()
     attachments: Attachments = Attachments()

@@ -43,6 +43,10 @@ class Directory(Protocol):
         """
         ...
 
+    def forget(self, customer_ids: Sequence[str]) -> None:
+        """What is remembered of these customers was wrong: ask anew at the next `find`."""
+        ...
+
 
 class StaticDirectory:
     """The directory of the configuration file. It is always available and changes with a restart."""
@@ -59,6 +63,9 @@ class StaticDirectory:
             for customer_id in customer_ids
             if customer_id in self._placements
         }
+
+    def forget(self, customer_ids: Sequence[str]) -> None:
+        """Nothing to do: the file is read once."""
 
 
 def _to_placement(customer_id: str, entry: settings.CustomerPlacement) -> Placement:

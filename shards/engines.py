@@ -28,6 +28,8 @@ SERVER_LIMIT: Final = 4
 POOL_TIMEOUT_SECONDS: Final = 1.0
 POOL_RECYCLE_SECONDS: Final = 1800
 
+DEFAULT_PORTS: Final = {"postgresql": 5432, "mariadb": 3306, "mysql": 3306}
+
 URL_EXAMPLES: Final = (
     "'sqlite:////directory/file.db', 'postgresql://user@host/database' or 'mariadb://user@host/database'"
 )
@@ -58,7 +60,8 @@ class Shard:
     """One database. Safe to use from several threads at once.
 
     `dialect` is `sqlite`, `postgresql` or `mariadb` (MySQL too); `limit` is how many connections there are
-    at most, and so how many parts can run at once.
+    at most, and so how many parts can run at once; `server` is the host that serves it, as `host:port`, which
+    it may share with other shards (an SQLite file is a server of its own).
 
     Raises:
         BadShardUrl: the URL in the settings cannot be used.
@@ -70,6 +73,7 @@ class Shard:
         self._url = _read_url(name, section.url)
         backend = self._url.get_backend_name()
         self.dialect = "mariadb" if backend == "mysql" else backend
+        self.server = section.server or _server_of(name, self._url)
         self.limit = section.limit or (SQLITE_LIMIT if self.dialect == "sqlite" else SERVER_LIMIT)
         self._engine: Engine | None = None
         self._lock = Lock()
@@ -165,6 +169,16 @@ def _read_url(name: str, text: str) -> URL:
     if backend == "sqlite" and not Path(url.database or "").is_absolute():
         raise BadShardUrl(f"shards.{name}.url: expected a file's absolute path, as in {URL_EXAMPLES}.")
     return url if "+" in url.drivername else url.set(drivername=DRIVERS[backend])
+
+
+def _server_of(name: str, url: URL) -> str:
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return name
+    hosts = url.query.get("host") or url.query.get("unix_socket") or url.host or "localhost"
+    port = url.port or DEFAULT_PORTS[backend]
+    names = (hosts,) if isinstance(hosts, str) else hosts
+    return ",".join(one if ":" in one or "/" in one else f"{one}:{port}" for one in names)
 
 
 def _make_engine(url: URL, section: settings.Shard, limit: int) -> Engine:

@@ -28,7 +28,7 @@ from shards.failures import Failure, KnownFailure, classify, failure_of
 OUTCOME_BYTES_MAXIMUM: Final = 2**24 - 1
 
 
-def _identifier(length: int) -> String:
+def identifier(length: int) -> String:
     """A column of printable ASCII without spaces, compared by bytes: MariaDB's default takes `A` for `a`."""
     binary = VARCHAR(length, charset="ascii", collation="ascii_bin")
     return String(length).with_variant(binary, "mysql", "mariadb")
@@ -39,8 +39,8 @@ def _identifier(length: int) -> String:
 inbox: Final = Table(
     "shardworker_inbox",
     MetaData(),
-    Column("job_id", _identifier(60), primary_key=True),
-    Column("customer_id", _identifier(128), primary_key=True),
+    Column("job_id", identifier(60), primary_key=True),
+    Column("customer_id", identifier(128), primary_key=True),
     Column("run", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False),

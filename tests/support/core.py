@@ -67,6 +67,9 @@ class TestDirectory:
             raise self.error
         return {name: self.placements[name] for name in customer_ids if name in self.placements}
 
+    def forget(self, customer_ids: Sequence[str]) -> None:
+        """Nothing is remembered: a test's change is seen at once."""
+
     def set_state(self, customer_id: str, state: PlacementState) -> None:
         """Pause a customer, let it go, bring it back."""
         self.placements[customer_id] = replace(self.placements[customer_id], state=state)
