@@ -53,7 +53,7 @@ def test_the_document_has_every_section_and_no_other() -> None:
 
 @pytest.mark.parametrize("heading", [heading for heading in SECTIONS if heading not in LIKE_ANOTHER])
 def test_a_section_s_table_has_every_key_with_its_default(heading: str) -> None:
-    """Keys in the models' order, but for those with a heading of their own; a default as the file writes it."""
+    """In the models' order, but for keys with a heading of their own; a default as the file writes it."""
     model = model_of(heading)
     names = {field.alias or name: name for name, field in model.model_fields.items()}
     expected = {
