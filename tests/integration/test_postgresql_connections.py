@@ -13,7 +13,8 @@ from shards.inbox import Outcome, check_inbox
 from shards.parts import find_outcomes
 from tests.support.lossy_proxy import lossy_proxy
 from tests.support.parts import identity, insert_order, order_work, shard_at, store_on
-from tests.support.postgresql import PASSWORD, PostgreSQLServer
+from tests.support.postgresql import PostgreSQLServer
+from tests.support.private_server import PASSWORD
 from tests.support.work_failures import failure_of_work, statement
 from tests.support.writes import execute, never
 

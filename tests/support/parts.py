@@ -63,7 +63,7 @@ def create_orders(shard: Shard) -> None:
         connection.execute(
             text(
                 "CREATE TABLE orders (order_no INTEGER PRIMARY KEY, name VARCHAR(10) NOT NULL DEFAULT 'x',"
-                " amount INTEGER CONSTRAINT amount_is_positive CHECK (amount > 0))"
+                " amount INTEGER, CONSTRAINT amount_is_positive CHECK (amount > 0))"
             )
         )
 

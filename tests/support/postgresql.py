@@ -1,23 +1,24 @@
 """A private PostgreSQL server for tests: its own data directory and port, gone afterwards."""
 
 import os
-import pwd
 import shutil
-import socket
-import subprocess
+import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import pytest
 from sqlalchemy import create_engine, text
 
-PASSWORD = "s3cret-of-the-tests"
-REQUIRED = "SHARDWORKER_TEST_SERVERS"
-UNPRIVILEGED_USER = "nobody"
+from tests.support.private_server import (
+    PASSWORD,
+    free_port,
+    give_away,
+    run_unprivileged,
+    skip_or_fail,
+)
+
 START_TIMEOUT_SECONDS = "60"
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -31,9 +32,12 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class PostgreSQLServer:
-    """A running server; its superuser is `postgres`."""
+    """A server of its own; its superuser is `postgres`. `settings` are parameters of the server."""
 
-    port: int
+    programs: Path
+    home: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
 
     def url(self, database: str, *, password: str | None = PASSWORD) -> str:
         """The URL of one of its databases, as a shard's settings take it."""
@@ -42,75 +46,85 @@ class PostgreSQLServer:
 
     def create_database(self, database: str) -> None:
         """Make an empty database."""
+        self.execute(f'CREATE DATABASE "{database}"')
+
+    def execute(self, *statements: str) -> None:
+        """Run statements, each a transaction of its own, as the superuser."""
         engine = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(text(f'CREATE DATABASE "{database}"'))
+            for statement in statements:
+                connection.execute(text(statement))
         engine.dispose()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        parameters = {
+            **SETTINGS,
+            "port": str(self.port),
+            "unix_socket_directories": str(self.home),
+            **self.settings,
+        }
+        options = " ".join(f"-c {name}={value}" for name, value in parameters.items())
+        self._control("-w", "-t", START_TIMEOUT_SECONDS, "-l", self.home / "log", "-o", options, "start")
+
+    def stop(self) -> None:
+        """Stop the server at once, without a checkpoint."""
+        self._control("-w", "-m", "immediate", "stop")
+
+    def kill(self) -> None:
+        """Kill the server as a machine that goes down does: no warning, no last words."""
+        server = int(self._process_file.read_text(encoding="ascii").splitlines()[0])
+        children = Path(f"/proc/{server}/task/{server}/children").read_text(encoding="ascii").split()
+        for process in (server, *map(int, children)):
+            os.kill(process, signal.SIGKILL)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the server was started and not stopped; one that was killed counts as up."""
+        return self._process_file.exists()
+
+    @property
+    def _process_file(self) -> Path:
+        return self.home / "data" / "postmaster.pid"
+
+    def _control(self, *arguments: str | Path) -> None:
+        run_unprivileged([self.programs / "pg_ctl", "-D", self.home / "data", *arguments])
 
 
 def postgresql_or_skip() -> Path:
     """The directory of the server's programs, or the test is skipped; it fails where they must be."""
     found = _find_programs()
-    if found is not None:
-        return found
-    reason = "PostgreSQL's server is not installed (apt-get install postgresql)"
-    if os.environ.get(REQUIRED) == "required":
-        pytest.fail(f"{reason}, and {REQUIRED}=required asks for it")
-    pytest.skip(f"{reason}; {REQUIRED}=required makes this a failure")
+    return found or skip_or_fail("PostgreSQL's server is not installed (apt-get install postgresql)")
 
 
 @contextmanager
-def running_postgresql() -> Iterator[PostgreSQLServer]:
-    """A private server on a free port of 127.0.0.1, stopped and removed at the end."""
+def running_postgresql(**settings: str) -> Iterator[PostgreSQLServer]:
+    """A private server on a free port of 127.0.0.1, stopped and removed at the end.
+
+    `settings` are parameters of the server.
+    """
     programs = postgresql_or_skip()
     home = Path(tempfile.mkdtemp(prefix="shardworker-postgresql-"))
-    data = home / "data"
-    port = _free_port()
+    server = PostgreSQLServer(programs, home, settings)
     try:
-        _initialise(programs, home, data)
-        _run(
-            [
-                programs / "pg_ctl",
-                "-D",
-                data,
-                "-w",
-                "-t",
-                START_TIMEOUT_SECONDS,
-                *_start_options(home, port),
-                "start",
-            ]
-        )
+        _initialise(programs, home)
+        server.start()
         try:
-            yield PostgreSQLServer(port)
+            yield server
         finally:
-            _run([programs / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop"])
+            if server.is_up:
+                server.stop()
     finally:
         shutil.rmtree(home)
 
 
-def _initialise(programs: Path, home: Path, data: Path) -> None:
+def _initialise(programs: Path, home: Path) -> None:
     password_file = home / "password"
     password_file.write_text(PASSWORD, encoding="ascii")
-    if os.geteuid() == 0:
-        user = pwd.getpwnam(UNPRIVILEGED_USER)
-        os.chown(home, user.pw_uid, user.pw_gid)
-        os.chown(password_file, user.pw_uid, user.pw_gid)
+    for path in (home, password_file):
+        give_away(path)
     options = ["-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]
-    _run([programs / "initdb", "-D", data, "--pwfile", password_file, *options])
-
-
-def _start_options(home: Path, port: int) -> list[str | Path]:
-    options = {**SETTINGS, "port": str(port), "unix_socket_directories": str(home)}
-    return ["-l", home / "log", "-o", " ".join(f"-c {name}={value}" for name, value in options.items())]
-
-
-def _run(command: Sequence[str | Path]) -> None:
-    # PostgreSQL refuses to run as root
-    as_user: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        user = pwd.getpwnam(UNPRIVILEGED_USER)
-        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL, **as_user)
+    run_unprivileged([programs / "initdb", "-D", home / "data", "--pwfile", password_file, *options])
 
 
 def _find_programs() -> Path | None:
@@ -123,10 +137,3 @@ def _find_programs() -> Path | None:
 
 def _version(program: Path) -> int:
     return int(program.parts[-3]) if program.parts[-3].isdigit() else 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,0 +1,54 @@
+"""What the tests' private database servers share: an unprivileged user, a port, what to do without them."""
+
+import os
+import pwd
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+PASSWORD = "s3cret-of-the-tests"
+REQUIRED = "SHARDWORKER_TEST_SERVERS"
+UNPRIVILEGED_USER = "nobody"
+
+
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip the test for want of a server, or fail it where servers must be there."""
+    if os.environ.get(REQUIRED) == "required":
+        pytest.fail(f"{reason}, and {REQUIRED}=required asks for it")
+    pytest.skip(f"{reason}; {REQUIRED}=required makes this a failure")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def run_unprivileged(command: Sequence[str | Path]) -> None:
+    """Run a program to its end, without output; as another user where we are root, which servers refuse."""
+    subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL, **_as_unprivileged())
+
+
+def start_unprivileged(command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+    """Start a program that goes on, as such a user."""
+    return subprocess.Popen(command, cwd="/", stderr=subprocess.DEVNULL, **_as_unprivileged())
+
+
+def give_away(path: Path) -> None:
+    """Let the unprivileged user own the path."""
+    if os.geteuid() == 0:
+        user = pwd.getpwnam(UNPRIVILEGED_USER)
+        os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def _as_unprivileged() -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    user = pwd.getpwnam(UNPRIVILEGED_USER)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
