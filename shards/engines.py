@@ -75,6 +75,7 @@ class Shard:
         self.dialect = "mariadb" if backend == "mysql" else backend
         self.server = section.server or _server_of(name, self._url)
         self.limit = section.limit or (SQLITE_LIMIT if self.dialect == "sqlite" else SERVER_LIMIT)
+        self.proven_schemas: set[str | None] = set()  # whose inbox was seen to be of a version that will do
         self._engine: Engine | None = None
         self._lock = Lock()
 
