@@ -24,8 +24,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from shards import failure_codes
 from shards.engines import Shard
 from shards.failures import Failure, KnownFailure, classify, failure_of
+from shards.migration_steps import LATEST_VERSION
+from shards.migrations import find_version, migrate
 
 OUTCOME_BYTES_MAXIMUM: Final = 2**24 - 1
+MIGRATE: Final = "`shardworker shards migrate`"
 
 
 def identifier(length: int) -> String:
@@ -176,8 +179,20 @@ class InboxFault(KnownFailure):
     """A fault of the inbox table itself: the shard counts as away, and its operators are to be told."""
 
     def __init__(self, cause: Failure) -> None:
-        reason = f"its inbox table: {cause.message} Run `shardworker setup`, or grant the worker its rights"
+        remedy = "Run `shardworker shards migrate`, or grant the worker its rights"
+        reason = f"its inbox table: {cause.message} {remedy}"
         super().__init__(failure_of(failure_codes.AWAY, reason))
+
+
+class InboxTooOld(InboxFault):
+    """The worker's tables are of a version that this release cannot use."""
+
+    def __init__(self, version: int) -> None:
+        reason = (
+            f"its inbox has version {version} and this release needs {LATEST_VERSION}: "
+            "run `shardworker shards migrate`"
+        )
+        KnownFailure.__init__(self, failure_of(failure_codes.AWAY, reason))
 
 
 def to_microseconds(seconds: float) -> int:
@@ -192,38 +207,36 @@ def from_microseconds(microseconds: int) -> datetime:
 
 
 def create_inbox(shard: Shard, schema: str | None) -> bool:
-    """Create the inbox table and its index where they are missing, and an SQLite shard's file.
+    """Create the worker's tables where they are missing or old, and an SQLite shard's file.
 
     Returns whether anything was missing. Raises what `classify` reads when the database refuses.
     """
     shard.create_database()
-    with shard.connect(schema) as connection, connection.begin():
-        inspector = inspect(connection)
-        if not inspector.has_table(inbox.name, schema=schema):
-            inbox.create(connection)
-            return True
-        present = {index["name"] for index in inspector.get_indexes(inbox.name, schema=schema)}
-        missing = [index for index in inbox.indexes if index.name not in present]
-        for index in missing:
-            index.create(connection)
-        return bool(missing)
+    migrated = migrate(shard, schema)
+    return migrated.old < migrated.new
 
 
 def check_inbox(shard: Shard, schema: str | None) -> list[str]:
-    """What is wrong with the inbox table, a sentence each; empty when all is well."""
+    """What is wrong with the worker's tables, a sentence each; empty when all is well."""
     try:
         with shard.connect(schema, reading=True) as connection:
             inspector = inspect(connection)
             if not inspector.has_table(inbox.name, schema=schema):
-                return [f"{_place(shard, schema)} has no table {inbox.name}. Run `shardworker setup`."]
+                return [f"{_place(shard, schema)} has no table {inbox.name}. Run {MIGRATE}."]
             columns = {column["name"] for column in inspector.get_columns(inbox.name, schema=schema)}
             indexes = {index["name"] for index in inspector.get_indexes(inbox.name, schema=schema)}
+        version = find_version(shard, schema)
     except (SQLAlchemyError, KnownFailure) as error:
         return [f"{_place(shard, schema)} cannot be checked: {classify(error, shard.dialect).message}"]
-    absent = [f"column {column.name}" for column in inbox.columns if column.name not in columns]
-    absent += [f"index {index.name}" for index in inbox.indexes if index.name not in indexes]
     where = f"{_place(shard, schema)}: the table {inbox.name}"
-    return [f"{where} has no {thing}. Run `shardworker setup`." for thing in absent]
+    absent = [column.name for column in inbox.columns if column.name not in columns]
+    wanted = f"`shardworker shards migrate --sql --dialect {shard.dialect}`"
+    texts = [f"{where} has no column {name}. Compare it with {wanted}." for name in absent]
+    missing = [index.name for index in inbox.indexes if index.name not in indexes]
+    texts += [f"{where} has no index {name}. Run {MIGRATE}." for name in missing]
+    if version < LATEST_VERSION and not missing:
+        texts.append(f"{where} has version {version}, not {LATEST_VERSION}. Run {MIGRATE}.")
+    return texts
 
 
 def _place(shard: Shard, schema: str | None) -> str:

@@ -107,7 +107,7 @@ class FaultProtocol:
     def test_a_missing_inbox_is_a_shard_that_is_away(self, shard: Shard, write: Write) -> None:
         """A fault of the table itself never fails a part; the message says what the operator does."""
         execute(shard, "DROP TABLE shardworker_inbox")
-        with pytest.raises(InboxFault, match="shardworker setup") as error:
+        with pytest.raises(InboxFault, match="shardworker shards migrate") as error:
             write(store_on(shard), identity())
 
         failure = classify(error.value, shard.dialect)
@@ -118,7 +118,8 @@ class FaultProtocol:
         execute(shard, "ALTER TABLE shardworker_inbox DROP COLUMN starts")
 
         assert check_inbox(shard, None) == [
-            "Shard 'one': the table shardworker_inbox has no column starts. Run `shardworker setup`."
+            "Shard 'one': the table shardworker_inbox has no column starts. Compare it with "
+            f"`shardworker shards migrate --sql --dialect {shard.dialect}`."
         ]
         with pytest.raises(InboxFault):
             store_on(shard).run(identity(), order_work())
@@ -142,7 +143,7 @@ class FaultProtocol:
         """Creating it tells whether it, or its index, was missing."""
         execute(shard, "DROP TABLE shardworker_inbox")
         assert check_inbox(shard, None) == [
-            "Shard 'one' has no table shardworker_inbox. Run `shardworker setup`."
+            "Shard 'one' has no table shardworker_inbox. Run `shardworker shards migrate`."
         ]
 
         assert [create_inbox(shard, None), create_inbox(shard, None)] == [True, False]

@@ -1,0 +1,16 @@
+"""`shardworker shards`: the list of its commands."""
+
+import typer
+
+from worker.cli.shards_migrate import migrate_shards
+
+
+def build_app() -> typer.Typer:
+    """The group of commands `shards`."""
+    app = typer.Typer(
+        help="Look after the shards, their inbox tables, and where customers live.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    app.command("migrate")(migrate_shards)
+    return app
