@@ -1,19 +1,27 @@
 """What happens on an engine's connections: passwords at connect time, SQLite's pragmas and its BEGIN."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DisconnectionError
 
+from config import settings
 from shards import failure_codes
+from shards.connection_drivers import connector, patience
+from shards.engine_options import CONNECT_TIMEOUT_SECONDS
 from shards.failures import KnownFailure, failure_of
 from shards.guard import PartConnection
 
 READING: Final = {"shardworker_reading": True}
 """Execution options of a connection that only reads."""
 
+PING_AFTER_SECONDS: Final = 30.0
+LAST_USED: Final = "shardworker_last_used"
 SQLITE_PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
 
 
@@ -33,12 +41,16 @@ class ValueRefused(KnownFailure):
         super().__init__(failure_of(failure_codes.OUT_OF_RANGE if too_large else failure_codes.INVALID))
 
 
-def listen(engine: Engine, password_file: Path | None) -> None:
-    """Attach what this file owns to a new engine."""
+def listen(engine: Engine, section: settings.Shard, clock: Callable[[], float] = time.monotonic) -> None:
+    """Attach what this file owns to a new engine. `clock` gives seconds that only grow."""
     event.listen(engine, "handle_error", _note_error)
     event.listen(engine, "handle_error", _refuse_value)
-    if password_file is not None:
-        _read_password_at_connect(engine, password_file)
+    if section.password_file is not None:
+        _read_password_at_connect(engine, section.password_file)
+    if (connect := connector(engine.url, section)) is not None:
+        event.listen(engine, "do_connect", connect)
+    if engine.dialect.name != "sqlite":
+        _ping_after_idleness(engine, clock)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "do_connect", _open_existing_file)
         event.listen(engine, "connect", _set_pragmas)
@@ -54,6 +66,28 @@ def _read_password_at_connect(engine: Engine, path: Path) -> None:
             raise PasswordUnreadable(path, error) from error
 
     event.listen(engine, "do_connect", set_password)
+
+
+def _ping_after_idleness(engine: Engine, clock: Callable[[], float]) -> None:
+    # a ping is a round trip: a connection that was in use a moment ago is taken to be alive
+    def note_use(_connection: Any, record: Any) -> None:
+        record.info[LAST_USED] = clock()
+
+    def ping(connection: Any, record: Any, _proxy: Any) -> None:
+        now = clock()
+        if now - record.info.get(LAST_USED, now) > PING_AFTER_SECONDS:
+            _ping(engine, connection)
+
+    event.listen(engine, "checkin", note_use)
+    event.listen(engine, "checkout", ping)
+
+
+def _ping(engine: Engine, connection: Any) -> None:
+    try:
+        with patience(connection, CONNECT_TIMEOUT_SECONDS):
+            engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise DisconnectionError from error  # the pool opens another one in its place
 
 
 def _note_error(context: ExceptionContext) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import URL
 
 from config import settings
+from shards.connection_tls import mysqlclient_arguments, postgresql_arguments
 
 CONNECT_TIMEOUT_SECONDS: Final = 3
 SOCKET_GRACE_SECONDS: Final = 10  # the server's own statement time-out shall come first
@@ -15,6 +16,8 @@ def connect_arguments(url: URL, section: settings.Shard) -> dict[str, Any]:
     """The driver's connect arguments for a shard, but for those that stand in its URL's query."""
     makers = {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mariadb, "mysql": _mysql}
     arguments = makers[url.get_backend_name()](section)
+    if url.get_driver_name() == "mysqldb":
+        arguments |= mysqlclient_arguments(section)
     return {name: value for name, value in arguments.items() if name not in url.query}
 
 
@@ -34,15 +37,29 @@ def _postgresql(section: settings.Shard) -> dict[str, Any]:
         "keepalives_interval": 10,
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,
-        "options": (
-            f"-c lock_timeout={_milliseconds(section.lock_timeout)}"
-            f" -c statement_timeout={_milliseconds(section.statement_timeout)}"
-        ),
+        "gssencmode": "disable",  # asking for Kerberos costs more than half of the time that connecting takes
+        **postgresql_arguments(section),
+        **(_through_pooler() if section.pooler else _postgresql_options(section)),
     }
 
 
+def _postgresql_options(section: settings.Shard) -> dict[str, Any]:
+    limits = {"lock_timeout": section.lock_timeout, "statement_timeout": section.statement_timeout}
+    return {"options": " ".join(f"-c {name}={_milliseconds(limit)}" for name, limit in limits.items())}
+
+
+def _through_pooler() -> dict[str, Any]:
+    # the next transaction is another server session's, which knows neither prepared statements nor settings
+    return {"prepare_threshold": None}
+
+
+def patience_seconds(section: settings.Shard) -> int:
+    """How long a connection waits for one answer of its server: a little longer than a statement may take."""
+    return _seconds(section.statement_timeout) + SOCKET_GRACE_SECONDS
+
+
 def _mysql(section: settings.Shard) -> dict[str, Any]:
-    socket_seconds = _seconds(section.statement_timeout) + SOCKET_GRACE_SECONDS
+    socket_seconds = patience_seconds(section)
     return {
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "read_timeout": socket_seconds,

@@ -8,10 +8,11 @@ from typing import Final
 
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import QueuePool
 
 from config import settings
 from shards import engine_events, failure_codes
+from shards.connection_budget import ServerConnections, Share
+from shards.connection_pool import BudgetedPool
 from shards.engine_options import connect_arguments
 from shards.failures import KnownFailure, failure_of
 from shards.guard import PartConnection
@@ -27,6 +28,7 @@ SQLITE_LIMIT: Final = 1  # SQLite has one writer at a time: more would only wait
 SERVER_LIMIT: Final = 4
 POOL_TIMEOUT_SECONDS: Final = 1.0
 POOL_RECYCLE_SECONDS: Final = 1800
+IDLE_SECONDS: Final = 60.0
 
 DEFAULT_PORTS: Final = {"postgresql": 5432, "mariadb": 3306, "mysql": 3306}
 
@@ -59,22 +61,33 @@ class FileNotCreated(KnownFailure):
 class Shard:
     """One database. Safe to use from several threads at once.
 
+    Its connections are taken from the budget `connections` of its server; without one it has its own.
+
     `dialect` is `sqlite`, `postgresql` or `mariadb` (MySQL too); `limit` is how many connections there are
     at most, and so how many parts can run at once; `server` is the host that serves it, as `host:port`, which
-    it may share with other shards (an SQLite file is a server of its own).
+    it may share with other shards (an SQLite file is a server of its own). `pooler`: its connections lead to
+    a pooler that gives each transaction another session, so that nothing set outside of one is kept;
+    `lock_timeout` and `statement_timeout` are those of the settings.
 
     Raises:
         BadShardUrl: the URL in the settings cannot be used.
     """
 
-    def __init__(self, name: str, section: settings.Shard) -> None:
+    def __init__(
+        self, name: str, section: settings.Shard, connections: ServerConnections | None = None
+    ) -> None:
         self.name = name
         self._section = section
         self._url = _read_url(name, section.url)
         backend = self._url.get_backend_name()
         self.dialect = "mariadb" if backend == "mysql" else backend
         self.server = section.server or _server_of(name, self._url)
-        self.limit = section.limit or (SQLITE_LIMIT if self.dialect == "sqlite" else SERVER_LIMIT)
+        self._connections = connections or ServerConnections()
+        wanted = section.limit or (SQLITE_LIMIT if self.dialect == "sqlite" else SERVER_LIMIT)
+        self.limit = min(wanted, self._connections.maximum)
+        self.pooler = section.pooler
+        self.lock_timeout = section.lock_timeout
+        self.statement_timeout = section.statement_timeout
         self.proven_schemas: set[str | None] = set()  # whose inbox was seen to be of a version that will do
         self._engine: Engine | None = None
         self._lock = Lock()
@@ -88,7 +101,9 @@ class Shard:
         if self._engine is None:
             with self._lock:
                 if self._engine is None:
-                    self._engine = _make_engine(self._url, self._section, self.limit)
+                    self._engine = _make_engine(
+                        self._url, self._section, self._connections, Share(self.limit)
+                    )
         return self._engine
 
     @contextmanager
@@ -129,18 +144,42 @@ class Shard:
         with self._lock:
             if self._engine is not None:
                 self._engine.dispose()
-                self._engine = None
 
 
 class Shards:
-    """The configured shards by name.
+    """The configured shards by name, and the budget of connections to each of their servers.
 
     Raises:
         BadShardUrl: one of the URLs cannot be used.
     """
 
-    def __init__(self, sections: Mapping[str, settings.Shard]) -> None:
-        self._shards = {name: Shard(name, section) for name, section in sections.items()}
+    def __init__(
+        self, sections: Mapping[str, settings.Shard], servers: Mapping[str, settings.Server] | None = None
+    ) -> None:
+        self._servers = servers or {}
+        self._connections: dict[str, ServerConnections] = {}
+        self._shards = {name: self.beside(name, section) for name, section in sections.items()}
+
+    def beside(self, name: str, section: settings.Shard) -> Shard:
+        """Another database, whose connections count in the same budgets; `get` does not find it.
+
+        Raises:
+            BadShardUrl: its URL cannot be used.
+        """
+        server = section.server or _server_of(name, _read_url(name, section.url))
+        if server not in self._connections:
+            maximum = self._servers.get(server, settings.Server()).connections
+            self._connections[server] = ServerConnections(maximum)
+        return Shard(name, section, self._connections[server])
+
+    def open_connections(self) -> dict[str, int]:
+        """How many connections there are to each server, those that are idle included."""
+        return {server: connections.open for server, connections in self._connections.items()}
+
+    def close_idle(self) -> None:
+        """Close the connections that were not used for a minute; to be called every few seconds."""
+        for connections in self._connections.values():
+            connections.close_idle(IDLE_SECONDS)
 
     @property
     def names(self) -> list[str]:
@@ -182,22 +221,22 @@ def _server_of(name: str, url: URL) -> str:
     return ",".join(one if ":" in one or "/" in one else f"{one}:{port}" for one in names)
 
 
-def _make_engine(url: URL, section: settings.Shard, limit: int) -> Engine:
+def _make_engine(url: URL, section: settings.Shard, connections: ServerConnections, share: Share) -> Engine:
     backend = url.get_backend_name()
     engine = create_engine(
         url,
         connect_args=connect_arguments(url, section),
-        poolclass=QueuePool,
-        pool_size=limit,
-        max_overflow=0,
+        poolclass=BudgetedPool,
+        connections=connections,
+        share=share,
         pool_timeout=POOL_TIMEOUT_SECONDS,
-        pool_use_lifo=True,
         pool_recycle=POOL_RECYCLE_SECONDS,
         # every transaction is ended by its owner: the pool's own ROLLBACK would be a round trip for nothing
         pool_reset_on_return=None if backend in {"mysql", "mariadb"} else "rollback",
         hide_parameters=True,
         **({} if backend == "sqlite" else {"isolation_level": "READ COMMITTED"}),
     )
-    engine_events.listen(engine, section.password_file)
-    forget_on_return(engine)
+    engine_events.listen(engine, section)
+    if not section.pooler:
+        forget_on_return(engine)
     return engine

@@ -104,7 +104,7 @@ MARIADB_ERRNOS: Final[Mapping[int, Verdict]] = {
     1146: DEFECT,
     1364: DEFECT,
     **dict.fromkeys((0, 1040, 1045, 1049, 1053, 1129, 1130, 1203, 1226, 1290, 1836, 1927), AWAY),
-    **dict.fromkeys((2002, 2003, 2005, 2006, 2013, 2014, 2055, 4031), AWAY),
+    **dict.fromkeys((2002, 2003, 2005, 2006, 2013, 2014, 2026, 2055, 4031), AWAY),
 }
 
 SQLITE_EXTENDED_CODES: Final[Mapping[int, Verdict]] = {

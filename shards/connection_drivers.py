@@ -1,0 +1,148 @@
+"""Connections that wait for a silent server no longer than they are told, for drivers that would."""
+
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+import psycopg
+import pymysql.connections
+from psycopg.abc import PQGen
+from pymysql.constants import CR
+from sqlalchemy import URL
+
+from config import settings
+from shards.connection_tls import NoEncryptedConnection, shared_context
+from shards.engine_options import patience_seconds
+
+Connect = Callable[[Any, Any, Any, dict[str, Any]], Any]
+Result = TypeVar("Result")
+
+NOTHING_CAME: Final = 0
+
+
+def connector(url: URL, section: settings.Shard) -> Connect | None:
+    """The way to connect to a shard, for SQLAlchemy's event `do_connect`; `None`: the driver's own."""
+    openers = {"psycopg": _open_postgresql, "pymysql": _open_pymysql}
+    opener = openers.get(url.get_driver_name())
+    if opener is None:
+        return None
+    # who says anything about TLS in the URL says all of it there
+    in_url = any(name.startswith("ssl") for name in url.query)
+
+    def connect(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> Any:
+        return opener(section, None if in_url else section.tls, parameters)
+
+    return connect
+
+
+def _open_postgresql(section: settings.Shard, tls: str | None, parameters: dict[str, Any]) -> Any:
+    try:
+        connection = PatientPostgreSQL.connect(**parameters)
+    except psycopg.OperationalError as error:
+        # libpq has no codes for what it finds out by itself
+        if tls in {"require", "verify"} and error.sqlstate is None:
+            raise NoEncryptedConnection(tls) from error
+        raise
+    connection.patience_seconds = patience_seconds(section)
+    return connection
+
+
+def _open_pymysql(section: settings.Shard, tls: str | None, parameters: dict[str, Any]) -> Any:
+    connection = PatientPyMySQL(**parameters, **_pymysql_tls(section, tls), defer_connect=True)
+    if tls == "prefer":
+        connection.prefer_tls(shared_context(None, verify=False))
+    try:
+        connection.connect()
+    except pymysql.err.OperationalError as error:
+        if _is_about_tls(error):
+            raise NoEncryptedConnection(section.tls) from error
+        raise
+    return connection
+
+
+def _pymysql_tls(section: settings.Shard, tls: str | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    if tls in {"off", "prefer"}:  # the driver would make a context for each connection
+        return {"ssl_disabled": True}
+    return {"ssl": shared_context(section.tls_ca_file, verify=tls == "verify")}
+
+
+def _is_about_tls(error: pymysql.err.OperationalError) -> bool:
+    cause = getattr(error, "original_exception", None)
+    return error.args[0] == CR.CR_SSL_CONNECTION_ERROR or isinstance(cause, ssl.SSLError)
+
+
+class ServerSilent(psycopg.OperationalError):
+    """The server did not answer in the time that a statement may take at most."""
+
+    def __init__(self) -> None:
+        super().__init__("The server does not answer: the connection was given up.")
+
+
+class PatientPostgreSQL(psycopg.Connection[Any]):
+    """Gives up after `patience_seconds` on one answer of the server, and is closed then.
+
+    A server that hangs while its host lives acknowledges all that is sent to it, so that neither keep-alives
+    nor its own statement time-out end a statement.
+    """
+
+    patience_seconds: float | None = None
+
+    def wait(self, gen: PQGen[Result], *args: Any, **options: Any) -> Result:
+        """Wait as psycopg does, which looks up from it ten times a second."""
+        if self.patience_seconds is None:
+            return super().wait(gen, *args, **options)
+        try:
+            return super().wait(_until(time.monotonic() + self.patience_seconds, gen), *args, **options)
+        except ServerSilent:
+            self.close()
+            raise
+
+
+def _until(deadline: float, waiting: PQGen[Result]) -> PQGen[Result]:
+    """The same wait, broken off at the deadline."""
+    try:
+        wanted = next(waiting)
+        while True:
+            ready = yield wanted
+            if ready == NOTHING_CAME and time.monotonic() >= deadline:
+                raise ServerSilent
+            wanted = waiting.send(ready)
+    except StopIteration as done:
+        result: Result = done.value
+        return result
+
+
+class PatientPyMySQL(pymysql.connections.Connection):
+    """Ends the whole handshake after `connect_timeout`, where PyMySQL's covers no more than TCP's."""
+
+    ctx: ssl.SSLContext
+    _read_timeout: float | None
+
+    def connect(self, sock: Any = None) -> None:
+        """Connect and log in."""
+        with patience(self, self.connect_timeout):
+            super().connect(sock)
+
+    def prefer_tls(self, context: ssl.SSLContext) -> None:
+        """Encrypt if the server can; to be called before `connect`."""
+        self.ssl = True
+        self.ctx = context
+
+
+@contextmanager
+def patience(connection: Any, seconds: float | None) -> Iterator[None]:
+    """Wait for each answer of the server for so long at most, inside the block."""
+    name = {PatientPostgreSQL: "patience_seconds", PatientPyMySQL: "_read_timeout"}.get(type(connection))
+    if name is None:
+        yield
+        return
+    usual = getattr(connection, name)
+    setattr(connection, name, seconds)
+    try:
+        yield
+    finally:
+        setattr(connection, name, usual)
