@@ -1,9 +1,11 @@
 """The directory: where each customer lives."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+from pydantic import ValidationError
 
 from config import settings
 
@@ -28,8 +30,20 @@ class Placement:
     epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class BadPlacement:
+    """What the directory's source says of a customer cannot be used; `reason` is a sentence for operators."""
+
+    customer_id: str
+    reason: str
+
+
 class DirectoryUnavailable(Exception):
     """The directory cannot be asked now. Nothing is known about any customer; ask again later."""
+
+
+class PlacementUnusable(DirectoryUnavailable):
+    """What the directory says of one customer cannot be used: nothing is known of it until that is mended."""
 
 
 class Directory(Protocol):
@@ -66,6 +80,35 @@ class StaticDirectory:
 
     def forget(self, customer_ids: Sequence[str]) -> None:
         """Nothing to do: the file is read once."""
+
+
+def checked_placement(
+    customer_id: str, told: object, shard_names: Collection[str]
+) -> Placement | BadPlacement:
+    """What a source told of a customer, held to the rules of the file: a known shard, a plain schema name.
+
+    Args:
+        customer_id: The customer that was asked for.
+        told: A `Placement` of this customer, a mapping as in `[directory.customers]`, or a shard's name.
+        shard_names: The configured shards.
+    """
+    if isinstance(told, Placement):
+        if told.customer_id != customer_id:
+            return BadPlacement(customer_id, "The placement is another customer's.")
+        told = {"shard": told.shard, "schema": told.schema, "state": str(told.state), "epoch": told.epoch}
+    try:
+        entry = settings.CustomerPlacement.model_validate(told)
+    except ValidationError as error:
+        return BadPlacement(customer_id, _reason(error))
+    if entry.shard not in shard_names:
+        return BadPlacement(customer_id, f"The shard {entry.shard!r} is not configured.")
+    return _to_placement(customer_id, entry)
+
+
+def _reason(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(step) for step in first["loc"])
+    return f"{where}: {first['msg']}." if where else f"{first['msg']}."
 
 
 def _to_placement(customer_id: str, entry: settings.CustomerPlacement) -> Placement:
