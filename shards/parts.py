@@ -24,6 +24,7 @@ from shards.engines import Shard
 from shards.failures import Kind, KnownFailure, classify, failure_of
 from shards.guard import PartConnection, guarded_transaction
 from shards.inbox import InboxRow, Outcome, PartIdentity, inbox
+from shards.inbox_version import require_inbox
 
 RETRY_SECONDS_MAXIMUM: Final = 5.0
 WAIT_SECONDS_FIRST: Final = 0.005
@@ -237,7 +238,9 @@ class PartStore:
         return written
 
     def _in_transaction(self, write: Callable[[PartConnection], Written]) -> Written:
-        with self._shard.connect(self._placement.schema) as connection, guarded_transaction(connection):
+        schema = self._placement.schema
+        with self._shard.connect(schema) as connection, guarded_transaction(connection):
+            require_inbox(connection, self._shard, schema)
             return write(connection)
 
     def _is_conflict(self, error: BaseException) -> bool:
@@ -256,6 +259,7 @@ def find_outcomes(
     A customer without a row is missing. Raises `InboxFault` and what `classify` reads.
     """
     with shard.connect(schema, reading=True) as connection, inbox_faults(shard.dialect):
+        require_inbox(connection, shard, schema)
         found = connection.execute(_ROWS_OF_JOB, {"of_job": job_id}).mappings().all()
     asked = set(customer_ids)
     rows = (InboxRow.from_columns(columns) for columns in found)
