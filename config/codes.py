@@ -48,6 +48,7 @@ CODES: Final[dict[str, str]] = {
     "shard_away": "The customer's database cannot be asked now.",
     "directory_away": "The map from customers to databases cannot be asked now.",
     "customer_paused": "The customer is paused or being moved.",
+    "placement_stale": "The customer is being moved, or was moved a moment ago.",
     "attachment_unavailable": "The attachment store does not answer now.",
     "no_disk_space": "The disk budget for attachments is used up for the moment.",
     "shutdown": "The worker was stopped before the part started.",

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shards import failure_codes
 from shards.dialects import TransactionState, insert_unless_present, same_transaction, transaction_state
+from shards.directory import Placement
 from shards.failures import Kind, KnownFailure, classify, failure_of
 from shards.inbox import (
     BrokenTransaction,
@@ -18,10 +19,12 @@ from shards.inbox import (
     InboxState,
     Outcome,
     PartIdentity,
+    PlacementStale,
     Superseded,
     inbox,
     to_microseconds,
 )
+from shards.placement_rows import active_row, placement_rows
 
 CORRELATION_CHARACTERS_MAXIMUM: Final = 255
 KEPT_KINDS: Final = frozenset({Kind.BUSY, Kind.AWAY, Kind.RETRY_TRANSACTION})
@@ -29,6 +32,7 @@ KEPT_KINDS: Final = frozenset({Kind.BUSY, Kind.AWAY, Kind.RETRY_TRANSACTION})
 _KEY: Final = (inbox.c.job_id == bindparam("of_job"), inbox.c.customer_id == bindparam("of_customer"))
 _READ: Final = select(inbox).where(*_KEY)
 _LOCK: Final = _READ.with_for_update()
+_LOCK_PLACEMENT: Final = select(placement_rows.c.epoch).where(active_row()).with_for_update(read=True)
 _TAKE: Final = update(inbox).where(*_KEY)
 _END: Final[Mapping[str, Update]] = {
     dialect: _TAKE.where(inbox.c.state == InboxState.CLAIMED.value, same_transaction(dialect))
@@ -73,15 +77,27 @@ def decide(identity: PartIdentity, row: InboxRow, *, take_claimed: bool = False)
 
 
 def claim(
-    connection: Connection, identity: PartIdentity, now: float, *, take_claimed: bool = False
+    connection: Connection,
+    identity: PartIdentity,
+    now: float,
+    placement: Placement | None = None,
+    *,
+    take_claimed: bool = False,
 ) -> Outcome | Claimed:
     """Take the part's row for this transaction, or find the outcome that it holds; one statement if new.
 
-    Raises what `decide` raises, and `InboxFault` for a fault of the table itself.
+    With a `placement`, the customer must be active with its epoch, and stays so until the transaction ends.
+
+    Raises:
+        PlacementStale: the customer is not active here with the placement's epoch.
+        InboxFault: a fault of the tables themselves.
+        ContentConflict, Superseded, BrokenTransaction: see `decide`.
     """
     with inbox_faults(connection.dialect.name):
-        if insert_unless_present(connection, _new_row(identity, now)):
+        if insert_unless_present(connection, _new_row(identity, now), placement):
             return Claimed()
+        if placement is not None:
+            _lock_placement(connection, placement)
         row = _lock_row(connection, identity)
     decision = decide(identity, row, take_claimed=take_claimed)
     if isinstance(decision, Claimed):
@@ -168,6 +184,15 @@ def _lock_row(connection: Connection, identity: PartIdentity) -> InboxRow:
     if columns is None:
         raise RowVanished
     return InboxRow.from_columns(columns)
+
+
+def _lock_placement(connection: Connection, placement: Placement) -> None:
+    active = {"of_customer": placement.customer_id, "of_epoch": placement.epoch}
+    if connection.execute(_LOCK_PLACEMENT, active).one_or_none() is None:
+        raise PlacementStale(
+            f"Customer {placement.customer_id!r} is not active here with epoch {placement.epoch}: it was "
+            "moved, or is being moved. Nothing was written; the directory is asked anew."
+        )
 
 
 def _take_over(connection: Connection, identity: PartIdentity, counts: Claimed) -> None:

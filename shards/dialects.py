@@ -4,21 +4,21 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Insert, insert, literal_column, true
+from sqlalchemy import ColumnElement, Connection, Insert, bindparam, insert, literal_column, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from shards.directory import Placement
 from shards.inbox import inbox
+from shards.placement_rows import active_row
 
 MARIADB_DUPLICATE_ENTRY: Final = 1062
 POSTGRESQL_IDLE: Final = 0
 POSTGRESQL_IN_ERROR: Final = 3
 
-CLAIMS: Final[Mapping[str, Insert]] = {
-    "postgresql": postgresql.insert(inbox).on_conflict_do_nothing().execution_options(preserve_rowcount=True),
-    "sqlite": sqlite.insert(inbox).on_conflict_do_nothing().execution_options(preserve_rowcount=True),
-}
-PLAIN_INSERT: Final = insert(inbox)
+CLAIM_COLUMNS: Final = tuple(
+    column.name for column in inbox.columns if column.name not in {"outcome", "finished_at"}
+)
 
 
 class TransactionState(StrEnum):
@@ -29,23 +29,51 @@ class TransactionState(StrEnum):
     ABORTED = "aborted"
 
 
-def insert_unless_present(connection: Connection, values: Mapping[str, Any]) -> bool:
-    """Insert an inbox row; whether it was inserted. Waits for another transaction that has it in hand."""
-    claim = CLAIMS.get(connection.dialect.name)
-    if claim is not None:
-        return connection.execute(claim, values).rowcount == 1
-    return _insert_into_mariadb(connection, values)
+def insert_unless_present(
+    connection: Connection, values: Mapping[str, Any], placement: Placement | None
+) -> bool:
+    """Insert an inbox row; whether it was inserted. Waits for another transaction that has it in hand.
 
-
-def _insert_into_mariadb(connection: Connection, values: Mapping[str, Any]) -> bool:
-    # INSERT IGNORE would also cut values to their columns' length; ON DUPLICATE KEY cannot tell the two cases
+    With a `placement`, it is inserted only where the customer is active with that epoch, which then holds
+    until the transaction ends.
+    """
+    claim = _CLAIMS[connection.dialect.name, placement is not None]
+    new = {f"new_{name}": values[name] for name in CLAIM_COLUMNS}
+    if placement is not None:
+        new |= {"of_customer": placement.customer_id, "of_epoch": placement.epoch}
     try:
-        connection.execute(PLAIN_INSERT, values)
+        return connection.execute(claim, new).rowcount == 1
     except IntegrityError as error:
-        if error.orig is not None and error.orig.args[0] == MARIADB_DUPLICATE_ENTRY:
+        if _is_mariadb_duplicate(error):
             return False
         raise
-    return True
+
+
+def _claim_statement(dialect: str, *, placed: bool) -> Insert:
+    new = {name: bindparam(f"new_{name}", type_=inbox.c[name].type) for name in CLAIM_COLUMNS}
+    inserts = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+    statement = inserts.get(dialect, insert)(inbox)
+    if placed:
+        where_active = select(*new.values()).where(active_row()).with_for_update(read=True)
+        statement = statement.from_select(CLAIM_COLUMNS, where_active, include_defaults=False)
+    else:
+        statement = statement.values(new)
+    # MariaDB's INSERT IGNORE would also cut values to their columns' length, and its ON DUPLICATE KEY cannot
+    # tell the two cases: there the error is the answer
+    if isinstance(statement, postgresql.Insert | sqlite.Insert):
+        statement = statement.on_conflict_do_nothing()
+    return statement.execution_options(preserve_rowcount=True)
+
+
+_CLAIMS: Final[Mapping[tuple[str, bool], Insert]] = {
+    (dialect, placed): _claim_statement(dialect, placed=placed)
+    for dialect in ("postgresql", "sqlite", "mysql", "mariadb")
+    for placed in (False, True)
+}
+
+
+def _is_mariadb_duplicate(error: IntegrityError) -> bool:
+    return error.orig is not None and error.orig.args[:1] == (MARIADB_DUPLICATE_ENTRY,)
 
 
 def same_transaction(dialect: str) -> ColumnElement[bool]:

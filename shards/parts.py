@@ -66,11 +66,14 @@ class PartStore:
 
     Each method is a transaction of its own, retried in place on deadlocks and serialization failures up to
     `transaction_tries` times within seconds; `stop` ends the waits between the tries. `clock` gives seconds
-    since 1970. Where a method finds an outcome, that outcome wins and is returned.
+    since 1970. With `check_placement`, each method first makes sure that the customer's placement row says
+    active, with the placement's epoch, and holds it so until the transaction ends. Where a method finds an
+    outcome, that outcome wins and is returned.
 
-    Every method raises `ContentConflict`, `Superseded`, `BrokenTransaction`, `InboxFault` and whatever the
-    database or the work raises; `classify` tells what it means. After an error nothing was written, unless it
-    is of kind `away`: then the next claim tells.
+    Every method raises `PlacementStale` if the placement is checked and does not hold, `ContentConflict`,
+    `Superseded`, `BrokenTransaction`, `InboxFault` and whatever the database or the work raises; `classify`
+    tells what it means. After an error nothing was written, unless it is of kind `away`: then the next claim
+    tells.
     """
 
     def __init__(
@@ -81,9 +84,11 @@ class PartStore:
         clock: Callable[[], float],
         stop: threading.Event,
         transaction_tries: int,
+        check_placement: bool = False,
     ) -> None:
         self._shard = shard
-        self._placement = placement
+        self._schema = placement.schema
+        self._checked_placement = placement if check_placement else None
         self._clock = clock
         self._stop = stop
         self._retrying = Retrying(
@@ -149,7 +154,7 @@ class PartStore:
     def _run(
         self, identity: PartIdentity, work: Callable[[Connection], bytes], connection: PartConnection
     ) -> Outcome:
-        claimed = claim(connection, identity, self._clock())
+        claimed = self._claim(connection, identity, self._clock())
         if isinstance(claimed, Outcome):
             return claimed
         body = self._worked(work, connection)
@@ -174,7 +179,7 @@ class PartStore:
         take_claimed: bool = False,
     ) -> Outcome:
         now = self._clock()
-        claimed = claim(connection, identity, now, take_claimed=take_claimed)
+        claimed = self._claim(connection, identity, now, take_claimed=take_claimed)
         if isinstance(claimed, Outcome):
             return claimed
         outcome = Outcome("failed", identity.run, body, dead_letter, claimed.attempt)
@@ -190,7 +195,7 @@ class PartStore:
         dead_letter: bool,
     ) -> Outcome | int:
         now = self._clock()
-        claimed = claim(connection, identity, now)
+        claimed = self._claim(connection, identity, now)
         if isinstance(claimed, Outcome):
             return claimed
         counted = Claimed(claimed.attempt + 1, _one_less(claimed.starts))
@@ -211,7 +216,7 @@ class PartStore:
         only_first: bool,
     ) -> Outcome | None:
         now = self._clock()
-        claimed = claim(connection, identity, now)
+        claimed = self._claim(connection, identity, now)
         if isinstance(claimed, Outcome):
             return claimed
         if claimed.starts and only_first:
@@ -223,9 +228,14 @@ class PartStore:
         return None
 
     def _take_back_start(self, identity: PartIdentity, connection: Connection) -> None:
-        claimed = claim(connection, identity, self._clock())
+        claimed = self._claim(connection, identity, self._clock())
         if isinstance(claimed, Claimed):
             end_open(connection, identity, claimed._replace(starts=_one_less(claimed.starts)))
+
+    def _claim(
+        self, connection: Connection, identity: PartIdentity, now: float, *, take_claimed: bool = False
+    ) -> Outcome | Claimed:
+        return claim(connection, identity, now, self._checked_placement, take_claimed=take_claimed)
 
     def _record(self, write: Callable[[Connection], Written]) -> Written:
         # where no handler had the transaction, each fault in it is the inbox's; after a handler's work it may
@@ -238,9 +248,8 @@ class PartStore:
         return written
 
     def _in_transaction(self, write: Callable[[PartConnection], Written]) -> Written:
-        schema = self._placement.schema
-        with self._shard.connect(schema) as connection, guarded_transaction(connection):
-            require_inbox(connection, self._shard, schema)
+        with self._shard.connect(self._schema) as connection, guarded_transaction(connection):
+            require_inbox(connection, self._shard, self._schema)
             return write(connection)
 
     def _is_conflict(self, error: BaseException) -> bool:

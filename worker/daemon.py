@@ -101,14 +101,15 @@ class Daemon:
             self._store, settings.attachments, self._attachment_directory(), self._stop
         )
         self._wire_queues()
-        self._executor = Executor(self._shards, settings, middleware, clock, self._stop)
+        directory = StaticDirectory(settings.directory)
+        self._executor = Executor(self._shards, settings, middleware, clock, self._stop, directory.forget)
         self._lanes: Lanes[Task] = Lanes(
             lambda shard: self._shards.get(shard).limit,
             max(1, settings.worker.in_hand_max // 4),
             (settings.deferral.away_base_delay, settings.deferral.away_max_delay),
             clock,
         )
-        router = Router(settings, registry, StaticDirectory(settings.directory), self._fetcher, clock)
+        router = Router(settings, registry, directory, self._fetcher, clock)
         ways = Ways(self._offer_part, self._lanes.offer, self._settler.settle)
         self._intake = Intake(settings, router, self._fetcher, self._store, self._shards, ways, clock)
 

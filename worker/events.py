@@ -88,6 +88,10 @@ EVENTS: Final[dict[str, Event]] = {
         _fields("shard error_code"),
     ),
     "shard.back": Event("A shard answers again: its parts go on.", _fields("shard tries")),
+    "placement.stale": Event(
+        "A customer is not active where the directory said: its part is released and routed anew.",
+        _fields("shard"),
+    ),
     "inbox.fault": Event(
         "The inbox table of a shard does not work: its parts wait until it is repaired.",
         _fields("shard error_code"),

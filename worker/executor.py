@@ -16,7 +16,7 @@ from config.settings import JobType, Settings
 from handlers.contract import LocalAttachment, PartContext
 from shards.engines import Shards
 from shards.failures import Failure, Kind
-from shards.inbox import ContentConflict, InboxFault, Outcome, Superseded
+from shards.inbox import ContentConflict, InboxFault, Outcome, PlacementStale, Superseded
 from shards.parts import PartStore, StartedBefore
 from worker.backoff import full_jitter, half_jitter
 from worker.clock import Clock
@@ -28,6 +28,7 @@ from worker.logs import handler_logger
 from worker.middleware import Middleware, chain
 
 ALONE_PATIENCE_SECONDS: Final = 10.0
+PLACEMENT_STALE_DELAY: Final = timedelta(seconds=1)
 
 log = structlog.get_logger()
 
@@ -48,7 +49,10 @@ Report = Ended | Deferral | Away | ContentConflict | Superseded
 
 
 class Executor:
-    """Runs parts, each in one transaction on its shard; thread-safe, shared by all worker threads."""
+    """Runs parts, each in one transaction on its shard; thread-safe, shared by all worker threads.
+
+    `forget` tells the directory of customers that are not where it said.
+    """
 
     def __init__(
         self,
@@ -57,12 +61,14 @@ class Executor:
         middleware: Sequence[Middleware],
         clock: Clock,
         stop: threading.Event,
+        forget: Callable[[Sequence[str]], None],
     ) -> None:
         self._shards = shards
         self._settings = settings
         self._middleware = middleware
         self._clock = clock
         self._stop = stop
+        self._forget = forget
         self._gate = Gate()
 
     def run(self, part: Part) -> Report:
@@ -120,6 +126,7 @@ class Executor:
             clock=lambda: self._clock.now().timestamp(),
             stop=self._stop,
             transaction_tries=self._settings.retry.transaction_tries,
+            check_placement=self._settings.directory.placement_rows,
         )
 
     def _reported(self, part: Part, action: Callable[[], Report]) -> Report | StartedBefore | Failure:
@@ -127,6 +134,8 @@ class Executor:
             return action()
         except (ContentConflict, Superseded, StartedBefore) as verdict:
             return verdict
+        except PlacementStale as stale:
+            return self._report_stale(part, stale)
         except InboxFault as fault:
             log.error("inbox.fault", shard=self._shard_name(part), error_code="shard_away", msg=str(fault))
             return Away()
@@ -134,6 +143,14 @@ class Executor:
             failure = failure_of(error, self._dialect(part))
             self._log_unexpected(part, error, failure)
             return self._report_wait(part, failure)
+
+    def _report_stale(self, part: Part, stale: PlacementStale) -> Deferral:
+        """Let the message come back soon, to be routed anew: nothing was written, nothing is counted."""
+        customer_id = part.request.customer_id
+        self._forget([customer_id])
+        log.warning("placement.stale", customer=customer_id, shard=self._shard_name(part), msg=str(stale))
+        delay = half_jitter(1, PLACEMENT_STALE_DELAY, PLACEMENT_STALE_DELAY, self._clock.random())
+        return Deferral(delay, "placement_stale")
 
     def _report_wait(self, part: Part, failure: Failure) -> Report | Failure:
         match failure.kind:

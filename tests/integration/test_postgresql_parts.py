@@ -1,5 +1,7 @@
 """The part's transaction on a real PostgreSQL server, and what a handler cannot carry out of it."""
 
+from collections.abc import Iterator
+
 import pytest
 from sqlalchemy import Connection, text
 
@@ -10,13 +12,33 @@ from shards.parts import find_outcomes
 from tests.support.fault_protocol import FaultProtocol
 from tests.support.guard_protocol import GuardProtocol
 from tests.support.part_protocol import PartProtocol
-from tests.support.parts import identity, insert_order, order_numbers, order_work, store_on
+from tests.support.parts import (
+    PlacedShard,
+    identity,
+    insert_order,
+    order_numbers,
+    order_work,
+    placed_shard_at,
+    store_on,
+)
+from tests.support.placement_protocol import PlacementProtocol
 from tests.support.work_failures import failure_of_work, statement
 from tests.support.writes import execute
 
 
 class TestOnPostgreSQL(PartProtocol, GuardProtocol, FaultProtocol):
     """Every database's promises, kept by PostgreSQL."""
+
+
+class TestOnPostgreSQLWithPlacementRows(PartProtocol, GuardProtocol, FaultProtocol, PlacementProtocol):
+    """The same promises where every claim checks the customer's placement."""
+
+    @pytest.fixture(name="shard")
+    def make_placed_shard(self, url: str) -> Iterator[PlacedShard]:
+        """In place of the module's shard."""
+        shard = placed_shard_at(url)
+        yield shard
+        shard.close()
 
 
 @pytest.mark.parametrize(

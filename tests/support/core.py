@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,6 +60,7 @@ class TestDirectory:
 
     placements: dict[str, Placement]
     error: Exception | None = None
+    forgotten: list[str] = field(default_factory=list)
 
     def find(self, customer_ids: Sequence[str]) -> dict[str, Placement]:
         """Where they live."""
@@ -69,6 +70,7 @@ class TestDirectory:
 
     def forget(self, customer_ids: Sequence[str]) -> None:
         """Nothing is remembered: a test's change is seen at once."""
+        self.forgotten += customer_ids
 
     def set_state(self, customer_id: str, state: PlacementState) -> None:
         """Pause a customer, let it go, bring it back."""
@@ -78,7 +80,7 @@ class TestDirectory:
 class Site:
     """Customers c-1 and c-2 on the shard eu1, c-3 on eu2; `handler` is what runs for `orders.insert`."""
 
-    def __init__(self, directory: Path, middleware: Sequence[Middleware] = (), **sections: Any) -> None:
+    def __init__(self, directory: Path, /, middleware: Sequence[Middleware] = (), **sections: Any) -> None:
         self.path = directory
         self.bucket = directory / "bucket"
         self.bucket.mkdir()
@@ -103,7 +105,9 @@ class Site:
         self.fetcher = AttachmentFetcher(
             store, self.settings.attachments, directory / "attachments", self.stop
         )
-        self.executor = Executor(self.shards, self.settings, middleware, self.time.clock, self.stop)
+        self.executor = Executor(
+            self.shards, self.settings, middleware, self.time.clock, self.stop, self.directory.forget
+        )
         self.intake = self._intake(store)
 
     def _intake(self, store: BucketStore) -> Intake:

@@ -70,7 +70,7 @@ def placement_of(
     return Placement(customer_id, shard, None, state, 1)
 
 
-def settings_in(directory: Path, shard_names: tuple[str, ...] = ("eu1",), **sections: Any) -> Settings:
+def settings_in(directory: Path, /, shard_names: tuple[str, ...] = ("eu1",), **sections: Any) -> Settings:
     """Settings with SQLite shards in the directory; other sections as given."""
     shards = {
         name: {"url": f"sqlite:///{directory / name}.db", "lock_timeout": "50ms"} for name in shard_names

@@ -12,6 +12,7 @@ from shards.directory import Placement, PlacementState
 from shards.engines import Shard
 from shards.inbox import PartIdentity, create_inbox
 from shards.parts import PartStore
+from shards.placement_rows import placement_rows
 
 DIGEST = "d" * 64
 OTHER_DIGEST = "e" * 64
@@ -36,17 +37,40 @@ def identity(
     )
 
 
+class PlacedShard(Shard):
+    """A shard whose customers have placement rows: the part stores made on it check them."""
+
+
 def shard_at(
-    url: str, *, limit: int = 8, lock_timeout: float = 5.0, statement_timeout: float = 30.0
+    url: str,
+    *,
+    limit: int = 8,
+    lock_timeout: float = 5.0,
+    statement_timeout: float = 30.0,
 ) -> Shard:
     """A shard whose time-outs are given in seconds."""
-    section = settings.Shard(
+    return Shard("one", section_of(url, limit, lock_timeout, statement_timeout))
+
+
+def placed_shard_at(url: str, *, lock_timeout: float = 5.0) -> PlacedShard:
+    """A shard with the placement row of the customer `c-1`, active with epoch 1."""
+    shard = PlacedShard("one", section_of(url, 8, lock_timeout, 30.0))
+    with shard.connect() as connection, connection.begin():
+        placement_rows.create(connection, checkfirst=True)
+        connection.execute(insert(placement_rows), {"customer_id": "c-1", "epoch": 1, "state": "active"})
+    return shard
+
+
+def section_of(
+    url: str, limit: int, lock_timeout_seconds: float, statement_timeout_seconds: float
+) -> settings.Shard:
+    """A shard's settings."""
+    return settings.Shard(
         url=url,
         limit=limit,
-        lock_timeout=timedelta(seconds=lock_timeout),
-        statement_timeout=timedelta(seconds=statement_timeout),
+        lock_timeout=timedelta(seconds=lock_timeout_seconds),
+        statement_timeout=timedelta(seconds=statement_timeout_seconds),
     )
-    return Shard("one", section)
 
 
 def sqlite_shard(directory: Path, *, limit: int = 8, lock_timeout: float = 5.0) -> Shard:
@@ -76,10 +100,14 @@ def store_on(
     transaction_tries: int = 5,
     clock: Callable[[], float] = lambda: NOW,
 ) -> PartStore:
-    """A part store for the customer `c-1`."""
-    placement = Placement("c-1", shard.name, schema, PlacementState.ACTIVE, 1)
+    """A part store for the customer `c-1`; it checks the placement on a `PlacedShard`."""
     return PartStore(
-        shard, placement, clock=clock, stop=stop or threading.Event(), transaction_tries=transaction_tries
+        shard,
+        Placement("c-1", shard.name, schema, PlacementState.ACTIVE, 1),
+        clock=clock,
+        stop=stop or threading.Event(),
+        transaction_tries=transaction_tries,
+        check_placement=isinstance(shard, PlacedShard),
     )
 
 

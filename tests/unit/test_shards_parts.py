@@ -12,7 +12,17 @@ from shards.inbox import BrokenTransaction, Outcome
 from tests.support.fault_protocol import FaultProtocol
 from tests.support.guard_protocol import GuardProtocol
 from tests.support.part_protocol import PartProtocol
-from tests.support.parts import identity, insert_order, order_numbers, order_work, sqlite_shard, store_on
+from tests.support.parts import (
+    PlacedShard,
+    identity,
+    insert_order,
+    order_numbers,
+    order_work,
+    placed_shard_at,
+    sqlite_shard,
+    store_on,
+)
+from tests.support.placement_protocol import PlacementProtocol
 from tests.support.writes import execute, never
 
 
@@ -25,6 +35,18 @@ def make_shard(tmp_path: Path) -> Iterator[Shard]:
 
 class TestOnSQLite(PartProtocol, GuardProtocol, FaultProtocol):
     """Every database's promises, kept by SQLite."""
+
+
+class TestOnSQLiteWithPlacementRows(PartProtocol, GuardProtocol, FaultProtocol, PlacementProtocol):
+    """The same promises where every claim checks the customer's placement."""
+
+    @pytest.fixture(name="shard")
+    def make_placed_shard(self, tmp_path: Path) -> Iterator[PlacedShard]:
+        """In place of the module's shard."""
+        sqlite_shard(tmp_path).close()
+        shard = placed_shard_at(f"sqlite:///{tmp_path / 'shard.db'}", lock_timeout=0.05)
+        yield shard
+        shard.close()
 
 
 def test_a_second_writer_is_busy_after_the_lock_timeout(shard: Shard) -> None:
