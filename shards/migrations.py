@@ -12,7 +12,7 @@ from shards.engines import Shard
 from shards.failures import Kind, KnownFailure, classify, failure_of
 from shards.migration_steps import LATEST_VERSION, RECORD, STEPS, VERSION_TABLE, Statement
 
-LOCK_TIMEOUT_SECONDS: Final = 3
+LOCK_TIMEOUT_MILLISECONDS: Final = 3000
 TRIES: Final = 5
 RETRIED_KINDS: Final = frozenset({Kind.BUSY, Kind.RETRY_TRANSACTION})
 
@@ -198,16 +198,16 @@ def _lock_sqlite(_connection: Connection, _schema: str | None) -> None:
 
 
 def _lock_postgresql(connection: Connection, schema: str | None) -> None:
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MILLISECONDS}")
     key = "hashtextextended('shardworker.' || COALESCE(:schema, current_schema()), 0)"
     connection.execute(text(f"SELECT pg_advisory_xact_lock({key})"), {"schema": schema})
 
 
 def _lock_mariadb(connection: Connection, schema: str | None) -> None:
     # each DDL statement commits: a lock of the session holds on where one of the transaction would not
-    connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_TIMEOUT_SECONDS}")
+    connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_TIMEOUT_MILLISECONDS // 1000}")
     name = "CONCAT('shardworker.', MD5(COALESCE(:schema, DATABASE())))"
-    lock = text(f"SELECT GET_LOCK({name}, {LOCK_TIMEOUT_SECONDS})")
+    lock = text(f"SELECT GET_LOCK({name}, {LOCK_TIMEOUT_MILLISECONDS / 1000})")
     if connection.execute(lock, {"schema": schema}).scalar_one() != 1:
         raise MigrationBusy
 
