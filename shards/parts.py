@@ -261,18 +261,20 @@ class PartStore:
 
 
 def find_outcomes(
-    shard: Shard, schema: str | None, job_id: str, customer_ids: Sequence[str]
+    shard: Shard, schema: str | None, job_id: str, customer_ids: Sequence[str] | None
 ) -> dict[str, InboxRow]:
     """The inbox rows of these customers' parts, by customer, in one query; open ones too.
 
-    A customer without a row is missing. Raises `InboxFault` and what `classify` reads.
+    Without customers (None), those of whoever has one there. A customer without a row is missing.
+
+    Raises `InboxFault` and what `classify` reads.
     """
     with shard.connect(schema, reading=True) as connection, inbox_faults(shard.dialect):
         require_inbox(connection, shard, schema)
         found = connection.execute(_ROWS_OF_JOB, {"of_job": job_id}).mappings().all()
-    asked = set(customer_ids)
-    rows = (InboxRow.from_columns(columns) for columns in found)
-    return {row.customer_id: row for row in rows if row.customer_id in asked}
+    rows = {row.customer_id: row for row in map(InboxRow.from_columns, found)}
+    asked = rows if customer_ids is None else set(customer_ids)
+    return {customer_id: row for customer_id, row in rows.items() if customer_id in asked}
 
 
 def _one_less(starts: int) -> int:

@@ -13,11 +13,12 @@ import structlog
 
 from config.settings import Settings
 from handlers.registry import load_registry
-from shards.directory import StaticDirectory
 from shards.engines import Shards
+from shards.open_directory import open_directory
 from worker.attachments import AttachmentFetcher
 from worker.clock import Clock
 from worker.conclusion import Deferral, Return
+from worker.directory_log import DirectoryLog
 from worker.executor import Executor
 from worker.facts import Facts
 from worker.held import Held, Room
@@ -53,6 +54,7 @@ def run_daemon(settings: Settings, options: ConsumeOptions) -> int:
         HandlerConflict, HandlerImportFailed, MiddlewareImportFailed: the configuration names handlers or
             middleware that cannot be had.
         BadQueueUrl: a queue's URL has a form that no transport knows.
+        DirectoryImportFailed: the directory's function cannot be imported.
         AttachmentsUnavailable: the directory for attachments cannot be written to.
     """
     faulthandler.enable()
@@ -101,7 +103,10 @@ class Daemon:
             self._store, settings.attachments, self._attachment_directory(), self._stop
         )
         self._wire_queues()
-        directory = StaticDirectory(settings.directory)
+        self._opened = open_directory(
+            settings, DirectoryLog(), clock.monotonic, lambda: clock.now().timestamp()
+        )
+        directory, grants = self._opened.directory, self._opened.grants
         self._executor = Executor(self._shards, settings, middleware, clock, self._stop, directory.forget)
         self._lanes: Lanes[Task] = Lanes(
             lambda shard: self._shards.get(shard).limit,
@@ -109,7 +114,7 @@ class Daemon:
             (settings.deferral.away_base_delay, settings.deferral.away_max_delay),
             clock,
         )
-        router = Router(settings, registry, directory, self._fetcher, clock)
+        router = Router(settings, registry, directory, grants, self._fetcher, clock)
         ways = Ways(self._offer_part, self._lanes.offer, self._settler.settle)
         self._intake = Intake(settings, router, self._fetcher, self._store, self._shards, ways, clock)
 
@@ -255,6 +260,7 @@ class Daemon:
             self._threads.join("work-", LAST_WORDS_SECONDS)
             self._fetcher.close()
             self._shards.close()
+            self._opened.close()
         for transport in self._transports:
             transport.close()
         return len(abandoned)

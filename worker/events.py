@@ -92,6 +92,14 @@ EVENTS: Final[dict[str, Event]] = {
         "A customer is not active where the directory said: its part is released and routed anew.",
         _fields("shard"),
     ),
+    "directory.away": Event(
+        "The catalog or the directory's function cannot be asked: what is remembered is used, the rest waits.",
+        _fields("error_code"),
+    ),
+    "directory.back": Event("The catalog or the directory's function answers again."),
+    "directory.bad_placement": Event(
+        "What the catalog or function says of a customer cannot be used: its jobs wait until it is mended."
+    ),
     "inbox.fault": Event(
         "The inbox table of a shard does not work: its parts wait until it is repaired.",
         _fields("shard error_code"),

@@ -1,6 +1,7 @@
 """What a job may do and where its parts go: the checks between decoding and fetching."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -50,13 +51,14 @@ class Router:
         settings: Settings,
         registry: Registry,
         directory: Directory,
+        grants: Grants,
         fetcher: AttachmentFetcher,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._directory = directory
-        self._grants = Grants(settings.partners)
+        self._grants = grants
         self._fetcher = fetcher
         self._clock = clock
 
@@ -73,7 +75,7 @@ class Router:
 
         Raises:
             Refuse: the job may not run, or asks for what does not exist.
-            Postpone: a type or customer is not known here yet, or the directory is away.
+            Postpone: a type or customer is not known here yet, or the directory or catalog is away.
         """
         job = envelope.job
         if job.dry_run:
@@ -91,14 +93,13 @@ class Router:
 
     def placements(self, customer_ids: tuple[str, ...]) -> Mapping[str, Placement]:
         """Where the customers live; raises `Postpone` when the directory is away."""
-        try:
+        with self._directory_asked():
             return self._directory.find(customer_ids)
-        except DirectoryUnavailable as error:
-            raise Postpone(Deferral(self._settings.deferral.busy_delay, "directory_away")) from error
 
     def _authorize(self, envelope: Envelope) -> None:
         job = envelope.job
-        refusal = self._grants.refusal(job.partner_id, envelope.job_type, job.customer_ids)
+        with self._directory_asked():
+            refusal = self._grants.refusal(job.partner_id, envelope.job_type, job.customer_ids)
         if refusal is not None:
             raise Refuse("not_granted", refusal)
         refusal = self._fetcher.check_allowed(job.partner_id, job.attachments)
@@ -106,6 +107,13 @@ class Router:
             raise Refuse("attachment_not_allowed", refusal)
         if job.expires_at is not None and self._clock.now() >= job.expires_at:
             raise Refuse("expired", f"The job expired at {job.expires_at.isoformat()}.")
+
+    @contextmanager
+    def _directory_asked(self) -> Iterator[None]:
+        try:
+            yield
+        except DirectoryUnavailable as error:
+            raise Postpone(Deferral(self._settings.deferral.busy_delay, "directory_away")) from error
 
     def _unknown(self, code: str, message: str, envelope: Envelope) -> Refuse | Postpone:
         # A worker of the version before must not refuse what the version after it knows.

@@ -14,6 +14,7 @@ from config.settings import Settings
 from handlers.contract import PartContext, handles
 from handlers.registry import Registry, handler_specs
 from shards.directory import Placement, PlacementState
+from shards.grants import Grants
 from tests.support.fakes import ManualTime, MemoryStore
 from tests.support.jobs import create_shards, held_of, job_fields, placement_of, settings_in
 from tests.support.memory_queue import MemoryPlace
@@ -24,11 +25,14 @@ from worker.facts import Facts
 from worker.held import Held
 from worker.intake import Intake, Ways
 from worker.job_in_hand import Part
+from worker.lane import Reply
 from worker.middleware import Middleware
 from worker.objects.files import DirectoryStore
 from worker.objects.store import BucketStore
 from worker.routing import Router
 from worker.tasks import PartTask, Task
+
+AWAY = Deferral(timedelta(seconds=7), "shard_away")
 
 Handler = Callable[[Any, PartContext], Any]
 
@@ -94,7 +98,7 @@ class Site:
         self.settled: list[Settled] = []
         self.tasks: list[tuple[str, Task]] = []
         self.offered: list[str] = []
-        self.refusing: dict[str, str] = {}
+        self.refusing: dict[str, Deferral] = {}
         self.offer_error: Exception | None = None
         self.source = MemoryPlace().transport("requests")
         self.objects = MemoryStore()
@@ -116,8 +120,9 @@ class Site:
             return self.handler(payload, context)
 
         registry = Registry({"orders.insert": handler_specs(handler)[0]})
-        router = Router(self.settings, registry, self.directory, self.fetcher, self.time.clock)
-        ways = Ways(self._offer_part, self._offer_task, self._settle)
+        grants = Grants(self.settings.partners)
+        router = Router(self.settings, registry, self.directory, grants, self.fetcher, self.time.clock)
+        ways = Ways(self._admit, self._offer_part, self._offer_task, self._settle)
         return Intake(self.settings, router, self.fetcher, store, self.shards, ways, self.time.clock)
 
     def receive(self, body: str | dict[str, Any] | None = None, **held: Any) -> Held:
@@ -136,8 +141,8 @@ class Site:
         """Let everything in the lanes run; what finds its shard away is given back."""
         while self.tasks:
             _, task = self.tasks.pop(0)
-            if not task.run():
-                task.give_back("shard_away")
+            if task.run() is Reply.UNANSWERED:
+                task.give_back(AWAY)
 
     def conclude(self, body: str | dict[str, Any] | None = None, **held: Any) -> Conclusion:
         """Take a delivery in and run it to its end."""
@@ -176,10 +181,12 @@ class Site:
         task = PartTask(part, self.executor)
         part.queued_at = self.time.seconds
         self.offered.append(part.request.customer_id)
-        code = self._offer_task(part.placement.shard, task)
-        return None if code is None else task.deferral(code)
+        return self._offer_task(part.placement.shard, task)
 
-    def _offer_task(self, shard: str, task: Task) -> str | None:
+    def _admit(self, shard: str) -> Deferral | None:
+        return self.refusing.get(shard)
+
+    def _offer_task(self, shard: str, task: Task) -> Deferral | None:
         if self.offer_error is not None:
             raise self.offer_error
         if shard in self.refusing:

@@ -40,7 +40,9 @@ def _configuration_errors() -> tuple[type[Exception], ...]:
     # Imported only after an error: `--help` should not wait for SQLAlchemy.
     from config.load import ConfigurationError
     from handlers.registry import HandlerLoadFailed
+    from shards.directory_function import DirectoryImportFailed
     from shards.engines import BadShardUrl, UnknownShard
+    from shards.open_directory import NoCatalog
     from worker.middleware import MiddlewareImportFailed
     from worker.transports.factory import BadQueueUrl
 
@@ -50,6 +52,8 @@ def _configuration_errors() -> tuple[type[Exception], ...]:
         MiddlewareImportFailed,
         BadShardUrl,
         UnknownShard,
+        DirectoryImportFailed,
+        NoCatalog,
         BadQueueUrl,
     )
 

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.result import CustomerResult
 from config.settings import Settings
+from shards.directory import DirectoryUnavailable
 from shards.engines import Shards
 from shards.failures import KnownFailure, classify
 from shards.inbox import InboxRow
@@ -17,7 +18,7 @@ from worker.cli.common import ConfigOption, JsonOption, open_settings
 from worker.cli.errors import CommandError
 from worker.cli.failed_messages import failed_messages
 from worker.cli.output import moment_text, print_json, print_line, print_table
-from worker.cli.places import Place, inbox_places, place_name
+from worker.cli.places import UNLISTED, Place, inbox_places, own_schemas, place_name
 from worker.transports.base import TransportError
 
 SEARCHED_MAXIMUM: Final = 1000
@@ -55,16 +56,17 @@ def explain(
     if troubles:
         raise CommandError("\n".join(troubles))
     if not parts and not failures:
-        raise CommandError(f"Neither a shard nor the failure queue knows the job {job_id!r}.")
+        unlisted = "" if settings.directory.function is None else f" {UNLISTED}"
+        raise CommandError(f"Neither a shard nor the failure queue knows the job {job_id!r}.{unlisted}")
 
 
 def _ask_shards(settings: Settings, job_id: str) -> tuple[list[Part], list[str]]:
     """The job's parts wherever they are found, and which places could not be asked."""
     parts: list[Part] = []
-    troubles: list[str] = []
+    places, troubles = _places(settings)
     shards = Shards(settings.shards)
     try:
-        for place in inbox_places(settings, with_gone=True):
+        for place in places:
             shard = shards.get(place.shard)
             try:
                 rows = find_outcomes(shard, place.schema, job_id, place.customers)
@@ -77,6 +79,15 @@ def _ask_shards(settings: Settings, job_id: str) -> tuple[list[Part], list[str]]
     finally:
         shards.close()
     return sorted(parts, key=lambda part: part["part_no"]), troubles
+
+
+def _places(settings: Settings) -> tuple[list[Place], list[str]]:
+    """Where to look, and why that may not be everywhere."""
+    try:
+        places = inbox_places(settings, with_gone=True)
+    except DirectoryUnavailable as error:
+        return own_schemas(settings), [str(error)]
+    return places, []
 
 
 def _parts(place: Place, rows: dict[str, InboxRow]) -> Iterator[Part]:

@@ -14,8 +14,10 @@ from shards.columns import read_table
 from shards.engines import Shard, Shards
 from shards.failures import KnownFailure, classify
 from shards.inbox import check_inbox
+from shards.open_directory import CATALOG
 from worker.cli.common import open_queue, open_store
-from worker.cli.places import Place, inbox_places, place_name
+from worker.cli.directory_findings import directory_faults, reachable_places
+from worker.cli.places import Place, place_name
 from worker.middleware import MiddlewareImportFailed, load_middleware
 from worker.objects import ObjectError
 from worker.transports.base import TransportError
@@ -41,6 +43,7 @@ def find_all(loaded: LoadedSettings) -> Iterator[Finding]:
     yield from _queues(settings)
     yield from _buckets(settings)
     yield from _directories(settings)
+    yield from _directory(settings)
     yield from _shards(settings)
     yield from _handlers(settings)
     yield from _middleware(settings)
@@ -103,10 +106,17 @@ def _directories(settings: Settings) -> Iterator[Finding]:
         yield Finding("directory", str(directory), "wrong", text)
 
 
+def _directory(settings: Settings) -> Iterator[Finding]:
+    faults = list(directory_faults(settings))
+    yield from (Finding("directory of customers", name, state, text) for name, state, text in faults)
+    if settings.directory.catalog is not None and not faults:
+        yield Finding("directory of customers", CATALOG, "right")
+
+
 def _shards(settings: Settings) -> Iterator[Finding]:
     shards = Shards(settings.shards)
     try:
-        for place in inbox_places(settings):
+        for place in reachable_places(settings):
             shard = shards.get(place.shard)
             found = list(_told("shard", place_name(place), partial(_inbox, shard, place.schema)))
             yield from found

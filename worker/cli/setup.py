@@ -1,20 +1,24 @@
-"""`shardworker setup`: create the queues, directories and inbox tables that are missing."""
+"""`shardworker setup`: create the queues, directories, catalog and inbox tables that are missing."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
+from shards.catalog_tables import create_catalog
 from shards.engines import Shard, Shards
 from shards.failures import KnownFailure, classify
 from shards.inbox import create_inbox
+from shards.open_directory import CATALOG, catalog_shard
 from worker.cli.common import ConfigOption, JsonOption, open_queue, open_settings
+from worker.cli.directory_findings import reachable_places
 from worker.cli.errors import CommandError
 from worker.cli.findings import bucket_names, queue_urls
 from worker.cli.output import print_json, print_table
-from worker.cli.places import Place, inbox_places, place_name
+from worker.cli.places import Place, place_name
 from worker.objects import is_directory_bucket
 from worker.objects.files import bucket_directory
 from worker.transports.base import TransportError
@@ -30,7 +34,7 @@ class Step(NamedTuple):
 
 
 def setup(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Create what is missing: queues and inbox tables.
+    """Create what is missing: queues, the catalog's tables and inbox tables.
 
     Mirrors `messenger:setup-transports`.
 
@@ -54,9 +58,11 @@ def _steps(settings: Settings) -> Iterator[Step]:
             yield _made(what, queue.name, queue.create)
     for bucket in filter(is_directory_bucket, bucket_names(settings)):
         yield _made("directory", bucket, partial(_create_directory, bucket))
+    if settings.directory.catalog is not None:
+        yield _catalog(settings)
     shards = Shards(settings.shards)
     try:
-        for place in inbox_places(settings):
+        for place in reachable_places(settings):
             yield _inbox(shards.get(place.shard), place)
     finally:
         shards.close()
@@ -74,6 +80,15 @@ def _create_directory(bucket: str) -> bool:
     was_there = directory.is_dir()
     directory.mkdir(parents=True, exist_ok=True)
     return not was_there
+
+
+def _catalog(settings: Settings) -> Step:
+    with closing(catalog_shard(settings)) as catalog:
+        try:
+            created = create_catalog(catalog)
+        except (SQLAlchemyError, KnownFailure) as error:
+            return Step("catalog", CATALOG, "failed", classify(error, catalog.dialect).message)
+        return Step("catalog", CATALOG, "created" if created else "was there")
 
 
 def _inbox(shard: Shard, place: Place) -> Step:
