@@ -19,6 +19,7 @@ from shards.engine_options import patience_seconds
 Connect = Callable[[Any, Any, Any, dict[str, Any]], Any]
 Result = TypeVar("Result")
 
+COM_RESET_CONNECTION: Final = 0x1F
 NOTHING_CAME: Final = 0
 
 
@@ -120,12 +121,19 @@ class PatientPyMySQL(pymysql.connections.Connection):
     """Ends the whole handshake after `connect_timeout`, where PyMySQL's covers no more than TCP's."""
 
     ctx: ssl.SSLContext
+    _execute_command: Callable[[int, bytes], None]
+    _read_ok_packet: Callable[[], object]
     _read_timeout: float | None
 
     def connect(self, sock: Any = None) -> None:
         """Connect and log in."""
         with patience(self, self.connect_timeout):
             super().connect(sock)
+
+    def reset_session(self) -> None:
+        """Take back all that was done to the session, but the database that it changed to."""
+        self._execute_command(COM_RESET_CONNECTION, b"")
+        self._read_ok_packet()
 
     def prefer_tls(self, context: ssl.SSLContext) -> None:
         """Encrypt if the server can; to be called before `connect`."""

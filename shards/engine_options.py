@@ -14,7 +14,7 @@ SOCKET_GRACE_SECONDS: Final = 10  # the server's own statement time-out shall co
 
 def connect_arguments(url: URL, section: settings.Shard) -> dict[str, Any]:
     """The driver's connect arguments for a shard, but for those that stand in its URL's query."""
-    makers = {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mariadb, "mysql": _mysql}
+    makers = {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mysql, "mysql": _mysql}
     arguments = makers[url.get_backend_name()](section)
     if url.get_driver_name() == "mysqldb":
         arguments |= mysqlclient_arguments(section)
@@ -64,14 +64,7 @@ def _mysql(section: settings.Shard) -> dict[str, Any]:
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "read_timeout": socket_seconds,
         "write_timeout": socket_seconds,
-        "init_command": f"SET SESSION innodb_lock_wait_timeout={_seconds(section.lock_timeout)}",
     }
-
-
-def _mariadb(section: settings.Shard) -> dict[str, Any]:
-    arguments = _mysql(section)
-    statement_limit = f", max_statement_time={section.statement_timeout.total_seconds()}"
-    return {**arguments, "init_command": arguments["init_command"] + statement_limit}
 
 
 def _milliseconds(duration: timedelta) -> int:

@@ -16,6 +16,7 @@ from shards.connection_pool import BudgetedPool
 from shards.engine_options import connect_arguments
 from shards.failures import KnownFailure, failure_of
 from shards.guard import PartConnection
+from shards.mariadb import keep_sessions
 from shards.session_state import forget_on_return
 
 DRIVERS: Final = {
@@ -237,6 +238,8 @@ def _make_engine(url: URL, section: settings.Shard, connections: ServerConnectio
         **({} if backend == "sqlite" else {"isolation_level": "READ COMMITTED"}),
     )
     engine_events.listen(engine, section)
+    if backend in {"mysql", "mariadb"}:
+        keep_sessions(engine, section)
     if not section.pooler:
         forget_on_return(engine)
     return engine

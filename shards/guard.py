@@ -41,6 +41,11 @@ class PartConnection(Connection):
         """Remember an error of the driver; the engine's events call this."""
         self._own_error = error
 
+    @property
+    def last_error(self) -> BaseException | None:
+        """The last error that the database gave, whatever became of it."""
+        return self._own_error
+
     def met(self, error: BaseException) -> bool:
         """Whether the error came from this connection: its last one, or any once the connection is lost."""
         own = self._own_error

@@ -25,6 +25,7 @@ from shards.failures import Kind, KnownFailure, classify, failure_of
 from shards.guard import PartConnection, guarded_transaction
 from shards.inbox import InboxRow, Outcome, PartIdentity, inbox
 from shards.inbox_version import require_inbox
+from shards.unbroken import unbroken_transaction
 
 RETRY_SECONDS_MAXIMUM: Final = 5.0
 WAIT_SECONDS_FIRST: Final = 0.005
@@ -163,7 +164,8 @@ class PartStore:
 
     def _worked(self, work: Callable[[Connection], bytes], connection: PartConnection) -> bytes:
         try:
-            return work(connection)
+            with unbroken_transaction(connection):
+                return work(connection)
         except Exception as error:
             if classify(error, self._shard.dialect).kind in WAITING_KINDS and not connection.met(error):
                 raise ForeignFailure(error) from error

@@ -16,6 +16,7 @@ from shards.inbox import (
     InboxFault,
     check_inbox,
     create_inbox,
+    inbox,
 )
 from shards.parts import ForeignFailure, RetryInterrupted, TransactionConflict, find_outcomes
 from tests.support.parts import (
@@ -147,7 +148,8 @@ class FaultProtocol:
         ]
 
         assert [create_inbox(shard, None), create_inbox(shard, None)] == [True, False]
-        execute(shard, "DROP INDEX shardworker_inbox_created_at")
+        with shard.connect() as connection, connection.begin():
+            next(iter(inbox.indexes)).drop(connection)
         (wrong,) = check_inbox(shard, None)
         assert "has no index shardworker_inbox_created_at" in wrong
         assert create_inbox(shard, None)

@@ -5,6 +5,7 @@ A subclass gives the fixture `shard`: with an inbox, an empty table of orders an
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import ClassVar
 
 import pytest
 from sqlalchemy import Connection
@@ -32,6 +33,8 @@ from tests.support.writes import BODY, HandlerMishap, Write, every_write, never,
 class PartProtocol:
     """Once, whatever comes: the inbox's protocol seen from outside."""
 
+    usual_statements: ClassVar[tuple[str, ...]] = ("INSERT", "INSERT", "UPDATE", "COMMIT")
+
     def test_a_part_s_effect_and_outcome_are_committed_together(self, shard: Shard) -> None:
         """After `run` both are there, the outcome byte for byte."""
         outcome = store_on(shard).run(identity(), order_work(1, BODY))
@@ -55,7 +58,7 @@ class PartProtocol:
         with statements_of(shard) as statements:
             store.run(identity(), order_work(1))
 
-        assert [word for word in statements if word != "BEGIN"] == ["INSERT", "INSERT", "UPDATE", "COMMIT"]
+        assert tuple(word for word in statements if word != "BEGIN") == self.usual_statements
 
     def test_an_error_in_the_work_leaves_nothing_behind(self, shard: Shard) -> None:
         """Neither data nor row: the part can be run by whoever gets it next."""

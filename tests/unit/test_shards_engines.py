@@ -14,6 +14,7 @@ from shards.engine_options import connect_arguments
 from shards.engines import BadShardUrl, FileNotCreated, Shard, Shards, UnknownShard
 from shards.failures import Kind, classify
 from shards.inbox import check_inbox, create_inbox
+from shards.mariadb import session_statement
 from tests.support.parts import identity, order_work, shard_at, sqlite_shard, store_on
 
 SECRET = "hunter2"
@@ -195,9 +196,11 @@ def test_mariadb_is_told_its_time_outs_when_it_connects() -> None:
     mariadb = connect_arguments(make_url("mariadb+pymysql://w@db/c"), values)
     mysql = connect_arguments(make_url("mysql+pymysql://w@db/c"), values)
 
-    assert mariadb["init_command"] == "SET SESSION innodb_lock_wait_timeout=1, max_statement_time=90.0"
-    assert mysql["init_command"] == "SET SESSION innodb_lock_wait_timeout=1"
     assert mariadb["read_timeout"] == mysql["write_timeout"] == 100
+    assert "innodb_lock_wait_timeout = IF(DATABASE() <=> %s, 1, NULL)" in session_statement(
+        values, is_mariadb=False
+    )
+    assert "max_statement_time = 90.0" in session_statement(values, is_mariadb=True)
 
 
 def test_what_the_url_says_itself_wins() -> None:

@@ -1,0 +1,123 @@
+"""MariaDB's and MySQL's own: what a session is set to and taken back to; whether a transaction goes on."""
+
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError
+
+from config import settings
+from shards.connection_drivers import PatientPyMySQL
+
+NO_SUCH_SAVEPOINT: Final = 1305
+MARK: Final = "shardworker_part"
+ORIGIN: Final = "shardworker_origin"
+LOGIN: Final = "shardworker_login"
+# Otherwise a value that is too long, out of range or no date is cut or replaced, with a mere warning.
+STRICT: Final = "STRICT_TRANS_TABLES"
+
+
+class Origin(NamedTuple):
+    """What a session has from its connect arguments and must have again for the next part."""
+
+    database: str | None
+    sql_mode: str
+
+
+def keep_sessions(engine: Engine, section: settings.Shard) -> None:
+    """Set each session of the engine to what parts need, and again when it goes back to the pool.
+
+    What a handler left in it (a database that it changed to, variables, temporary tables, locks) is gone by
+    then. A session that cannot be taken back is thrown away with its connection.
+    """
+    sessions = _Sessions(engine, section)
+    if engine.driver == "mysqldb":
+        event.listen(engine, "do_connect", sessions.note_login, insert=True)
+    event.listen(engine, "connect", sessions.set_up)
+    if not section.pooler:
+        event.listen(engine, "reset", sessions.take_back)
+
+
+class _Sessions:
+    def __init__(self, engine: Engine, section: settings.Shard) -> None:
+        self._engine = engine
+        self._section = section
+
+    def note_login(self, _dialect: Any, record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+        record.info[LOGIN] = parameters  # where the password that is read at each connect comes to stand, too
+
+    def set_up(self, connection: Any, record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT DATABASE(), @@SESSION.sql_mode")
+            record.info[ORIGIN] = Origin(*cursor.fetchone())
+        self._set(connection, record.info[ORIGIN])
+
+    def take_back(self, connection: Any, record: Any, _state: Any) -> None:
+        _forget(connection, record.info)
+        self._set(connection, record.info[ORIGIN])
+
+    def _set(self, connection: Any, origin: Origin) -> None:
+        is_mariadb = bool(getattr(self._engine.dialect, "is_mariadb", False))
+        with connection.cursor() as cursor:
+            cursor.execute(session_statement(self._section, is_mariadb=is_mariadb), origin)
+            if (own := self._engine.url.query.get("init_command")) is not None:
+                cursor.execute(own)
+
+
+def session_statement(section: settings.Shard, *, is_mariadb: bool) -> str:
+    """The one statement that sets a session up; its parameters are an `Origin`'s.
+
+    It fails in another database than the origin's: `USE` outlives everything else that is taken back.
+    """
+    lock_seconds = _whole_seconds(section.lock_timeout)
+    assignments = [
+        f"innodb_lock_wait_timeout = IF(DATABASE() <=> %s, {lock_seconds}, NULL)",
+        f"sql_mode = CONCAT(%s, ',{STRICT}')",
+        "autocommit = 0",
+    ]
+    if is_mariadb:
+        assignments.append("tx_isolation = 'READ-COMMITTED'")
+        assignments.append(f"max_statement_time = {section.statement_timeout.total_seconds()}")
+    else:
+        assignments.append("transaction_isolation = 'READ-COMMITTED'")
+    return "SET SESSION " + ", ".join(assignments)
+
+
+def set_mark(connection: Connection) -> None:
+    """Mark the connection's transaction, so that `mark_stands` can tell whether it is still the same.
+
+    The driver's view is no proof: after a handler's own COMMIT, or a statement that commits unasked, the next
+    one begins another transaction in silence. A savepoint lives exactly as long as its transaction.
+    """
+    connection.exec_driver_sql(f"SAVEPOINT {MARK}")
+
+
+def mark_stands(connection: Connection) -> bool:
+    """Whether the transaction that was marked is still the same; the mark is taken away."""
+    try:
+        connection.exec_driver_sql(f"RELEASE SAVEPOINT {MARK}")
+    except DBAPIError as error:
+        if error.orig is not None and number_of(error.orig) == NO_SUCH_SAVEPOINT:
+            return False
+        raise
+    return True
+
+
+def number_of(error: BaseException) -> int:
+    """The server's number for a driver's error, or the driver's own; 0 for any other error."""
+    first = error.args[0] if error.args else None
+    return first if isinstance(first, int) else 0
+
+
+def _forget(connection: Any, info: dict[str, Any]) -> None:
+    if isinstance(connection, PatientPyMySQL):
+        connection.reset_session()
+        return
+    # mysqlclient cannot send the reset alone: a new login does the same
+    login = info[LOGIN]
+    password = login.get("password", login.get("passwd", ""))
+    connection.change_user(login.get("user", ""), password, info[ORIGIN].database or "")
+
+
+def _whole_seconds(duration: timedelta) -> int:
+    return max(1, round(duration.total_seconds()))
