@@ -3,13 +3,13 @@
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import psycopg
 import pymysql.connections
 from psycopg.abc import PQGen
-from pymysql.constants import CR
+from pymysql.constants import CLIENT, CR
 from sqlalchemy import URL
 
 from config import settings
@@ -25,7 +25,7 @@ NOTHING_CAME: Final = 0
 
 def connector(url: URL, section: settings.Shard) -> Connect | None:
     """The way to connect to a shard, for SQLAlchemy's event `do_connect`; `None`: the driver's own."""
-    openers = {"psycopg": _open_postgresql, "pymysql": _open_pymysql}
+    openers = {"psycopg": _open_postgresql, "pymysql": _open_pymysql, "mysqldb": _open_mysqlclient}
     opener = openers.get(url.get_driver_name())
     if opener is None:
         return None
@@ -60,6 +60,25 @@ def _open_pymysql(section: settings.Shard, tls: str | None, parameters: dict[str
         if _is_about_tls(error):
             raise NoEncryptedConnection(section.tls) from error
         raise
+    return connection
+
+
+def _open_mysqlclient(section: settings.Shard, tls: str | None, parameters: dict[str, Any]) -> Any:
+    import MySQLdb
+
+    if tls == "prefer":
+        # what it is built on knows no such mode: it would do without TLS
+        with suppress(NoEncryptedConnection):
+            return _open_mysqlclient(section, "require", {**parameters, "ssl_mode": "REQUIRED"})
+    try:
+        connection: Any = MySQLdb.connect(**parameters)
+    except MySQLdb.OperationalError as error:
+        if error.args[0] == CR.CR_SSL_CONNECTION_ERROR:
+            raise NoEncryptedConnection(section.tls) from error
+        raise
+    if tls == "require" and not connection.server_capabilities & CLIENT.SSL:
+        connection.close()
+        raise NoEncryptedConnection(section.tls)
     return connection
 
 

@@ -47,14 +47,18 @@ def listen(engine: Engine, section: settings.Shard, clock: Callable[[], float] =
     event.listen(engine, "handle_error", _refuse_value)
     if section.password_file is not None:
         _read_password_at_connect(engine, section.password_file)
-    if (connect := connector(engine.url, section)) is not None:
-        event.listen(engine, "do_connect", connect)
     if engine.dialect.name != "sqlite":
         _ping_after_idleness(engine, clock)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "do_connect", _open_existing_file)
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin_sqlite)
+
+
+def connect_patiently(engine: Engine, section: settings.Shard) -> None:
+    """Let `connector` make the engine's connections; what else listens for that must be there by now."""
+    if (connect := connector(engine.url, section)) is not None:
+        event.listen(engine, "do_connect", connect)
 
 
 def _read_password_at_connect(engine: Engine, path: Path) -> None:

@@ -242,4 +242,5 @@ def _make_engine(url: URL, section: settings.Shard, connections: ServerConnectio
         keep_sessions(engine, section)
     if not section.pooler:
         forget_on_return(engine)
+    engine_events.connect_patiently(engine, section)
     return engine
