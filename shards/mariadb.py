@@ -69,10 +69,9 @@ def session_statement(section: settings.Shard, *, is_mariadb: bool) -> str:
 
     It fails in another database than the origin's: `USE` outlives everything else that is taken back.
     """
-    lock_seconds = _whole_seconds(section.lock_timeout)
     assignments = [
-        f"innodb_lock_wait_timeout = IF(DATABASE() <=> %s, {lock_seconds}, NULL)",
-        f"sql_mode = CONCAT(%s, ',{STRICT}')",
+        f"sql_mode = IF(DATABASE() <=> %s, CONCAT(%s, ',{STRICT}'), NULL)",
+        f"innodb_lock_wait_timeout = {_whole_seconds(section.lock_timeout)}",
         "autocommit = 0",
     ]
     if is_mariadb:

@@ -26,11 +26,11 @@ def unbroken_transaction(connection: PartConnection) -> Iterator[None]:
         return
     set_mark(connection)
     yield
+    last_error = connection.last_error
     if mark_stands(connection):
         return
-    raise StatementFailedUnnoticed if _was_rolled_back(connection) else BrokenTransaction
+    raise StatementFailedUnnoticed if _rolls_back(last_error) else BrokenTransaction
 
 
-def _was_rolled_back(connection: PartConnection) -> bool:
-    error = connection.last_error
+def _rolls_back(error: BaseException | None) -> bool:
     return error is not None and failure_codes.by_mariadb_errno(number_of(error)) is failure_codes.CONFLICT

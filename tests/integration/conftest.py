@@ -6,7 +6,7 @@ import pytest
 
 from shards.engines import Shard
 from shards.inbox import create_inbox
-from tests.support.mariadb import MariaDBServer, running_mariadb
+from tests.support.mariadb import MariaDBServer, mysqlclient_or_skip, running_mariadb
 from tests.support.parts import create_orders, shard_at
 from tests.support.postgresql import PostgreSQLServer, running_postgresql
 from tests.support.writes import execute
@@ -57,6 +57,21 @@ def make_mariadb_shard(mariadb_url: str) -> Iterator[Shard]:
     shard = shard_at(mariadb_url)
     yield shard
     shard.close()
+
+
+@pytest.fixture(name="mysqlclient_shard")
+def make_mysqlclient_shard(mariadb_server: MariaDBServer, mariadb_url: str) -> Iterator[Shard]:
+    del mariadb_url  # it makes the tables
+    mysqlclient_or_skip()
+    shard = shard_at(mariadb_server.url(DATABASE, driver="mariadb+mysqldb"))
+    yield shard
+    shard.close()
+
+
+@pytest.fixture(params=["mariadb_shard", "mysqlclient_shard"], name="either_shard")
+def by_either_driver(request: pytest.FixtureRequest) -> Shard:
+    shard: Shard = request.getfixturevalue(request.param)
+    return shard
 
 
 def make_tables(shard: Shard) -> None:

@@ -1,5 +1,6 @@
 """A private MariaDB server for tests: its own data directory and port, gone afterwards."""
 
+import importlib.util
 import shutil
 import socket
 import subprocess
@@ -137,6 +138,12 @@ def mariadb_or_skip() -> Programs:
     """The server's programs, or the test is skipped; it fails where they must be."""
     found = _find_programs()
     return found or skip_or_fail("MariaDB's server is not installed (apt-get install mariadb-server)")
+
+
+def mysqlclient_or_skip() -> None:
+    """Skip the test if the driver mysqlclient is not installed; fail where it must be."""
+    if importlib.util.find_spec("MySQLdb") is None:
+        skip_or_fail("the driver mysqlclient is not installed (pip install -e '.[fast]')")
 
 
 @contextmanager
