@@ -32,7 +32,11 @@ KEPT_KINDS: Final = frozenset({Kind.BUSY, Kind.AWAY, Kind.RETRY_TRANSACTION})
 _KEY: Final = (inbox.c.job_id == bindparam("of_job"), inbox.c.customer_id == bindparam("of_customer"))
 _READ: Final = select(inbox).where(*_KEY)
 _LOCK: Final = _READ.with_for_update()
-_LOCK_PLACEMENT: Final = select(placement_rows.c.epoch).where(active_row()).with_for_update(read=True)
+# on PostgreSQL a key share: it lets a move announce itself, where a plain share would let claims that
+# overlap keep it waiting for ever
+_LOCK_PLACEMENT: Final = (
+    select(placement_rows.c.epoch).where(active_row()).with_for_update(read=True, key_share=True)
+)
 _TAKE: Final = update(inbox).where(*_KEY)
 _END: Final[Mapping[str, Update]] = {
     dialect: _TAKE.where(inbox.c.state == InboxState.CLAIMED.value, same_transaction(dialect))

@@ -54,7 +54,8 @@ def _claim_statement(dialect: str, *, placed: bool) -> Insert:
     inserts = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
     statement = inserts.get(dialect, insert)(inbox)
     if placed:
-        where_active = select(*new.values()).where(active_row()).with_for_update(read=True)
+        where_active = select(*new.values()).where(active_row())
+        where_active = where_active.with_for_update(read=True, key_share=True)
         statement = statement.from_select(CLAIM_COLUMNS, where_active, include_defaults=False)
     else:
         statement = statement.values(new)

@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from shards.engines import Shard
 from shards.failures import Kind, classify
 from shards.inbox import Outcome, PlacementStale
 from shards.parts import find_outcomes
+from shards.placement_rows import lock_row
 from tests.support.parts import (
     PlacedShard,
     identity,
@@ -21,6 +23,13 @@ from tests.support.parts import (
     store_on,
 )
 from tests.support.writes import BODY, Write, every_write, execute, never, statements_of, the_row
+
+
+def wait_for_parts(mover: Shard) -> None:
+    """What whoever moves the customer does, after it has announced that: wait for the parts under way."""
+    with mover.connect() as connection, connection.begin():
+        lock_row(connection, "c-1")
+
 
 every_move = pytest.mark.parametrize(
     "move",
@@ -91,7 +100,7 @@ class PlacementProtocol:
         def work(connection: Connection) -> bytes:
             insert_order(connection, 1)
             with pytest.raises(SQLAlchemyError) as error:
-                execute(mover, move)
+                wait_for_parts(mover)
             assert classify(error.value, shard.dialect).kind is Kind.BUSY
             return b"{}"
 
