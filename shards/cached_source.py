@@ -131,8 +131,12 @@ class CachedSource(Generic[Value]):
         return batch
 
     def _due_soon(self, now: float) -> Iterator[str]:
-        half_seconds = self._lifetime_seconds / 2
-        return (key for key in self._used if now >= self._entries[key].asked_at + half_seconds)
+        asked_until = now - self._lifetime_seconds / 2
+        return (
+            key
+            for key in self._used
+            if key not in self._wanted and self._entries[key].asked_at <= asked_until
+        )
 
     def _ask(self, batch: list[str]) -> None:
         asked_at = self._monotonic()
