@@ -120,6 +120,14 @@ def read_version(connection: Connection) -> int:
     return connection.execute(_VERSION).scalar_one() or 0
 
 
+def schema_prefix(dialect: str, schema: str | None) -> str:
+    """What stands before a table's name in a text: the quoted schema and a dot, or nothing."""
+    if schema is None:
+        return ""
+    quote = _QUOTES[dialect]
+    return f"{quote}{schema.replace(quote, quote * 2)}{quote}."
+
+
 class _Found(NamedTuple):
     """What stands in a place: its version, the recorded ones, and the names of tables and indexes."""
 
@@ -139,7 +147,7 @@ def _migrate_once(shard: Shard, schema: str | None) -> Migrated:
 
 
 def _find(connection: Connection, dialect: str, schema: str | None) -> _Found:
-    query = _PRESENT[dialect].format(schema=_prefix(dialect, schema))
+    query = _PRESENT[dialect].format(schema=schema_prefix(dialect, schema))
     parameters = {} if dialect == "sqlite" else {"schema": schema}
     present = frozenset(connection.execute(text(query), parameters).scalars())
     recorded: frozenset[int] = frozenset()
@@ -158,7 +166,7 @@ def _version_of(dialect: str, recorded: frozenset[int], present: frozenset[str])
 
 
 def _steps(dialect: str, schema: str | None, found: _Found) -> Iterator[Step]:
-    prefix = _prefix(dialect, schema)
+    prefix = schema_prefix(dialect, schema)
     for version, statements in enumerate(STEPS[dialect], start=1):
         texts = [
             _text(statement, prefix) for statement in statements if statement.creates not in found.present
@@ -171,13 +179,6 @@ def _steps(dialect: str, schema: str | None, found: _Found) -> Iterator[Step]:
 
 def _text(statement: Statement, prefix: str) -> str:
     return statement.text.format(schema=prefix)
-
-
-def _prefix(dialect: str, schema: str | None) -> str:
-    if schema is None:
-        return ""
-    quote = _QUOTES[dialect]
-    return f"{quote}{schema.replace(quote, quote * 2)}{quote}."
 
 
 @contextmanager

@@ -74,6 +74,7 @@ class _Round(Generic[Value]):
         self._lock = threading.Lock()
         self._left = list(reversed(range(len(places))))
         self._begun: dict[int, float] = {}
+        self._gates = {place.shard: threading.Semaphore(shards.get(place.shard).limit) for place in places}
         self._answers: SimpleQueue[tuple[int, Answer[Value] | Exception]] = SimpleQueue()
 
     def answers(self, jobs: int) -> Iterator[Answer[Value]]:
@@ -109,14 +110,15 @@ class _Round(Generic[Value]):
             return number
 
     def _ask(self, place: Place) -> Answer[Value]:
-        begun = time.monotonic()
         shard = self._shards.get(place.shard)
         value, error = None, None
-        try:
-            value = self._question(shard, place.schema)
-        except (SQLAlchemyError, KnownFailure) as refused:
-            error = classify(refused, shard.dialect).message
-        return Answer(place, value, error, _milliseconds_since(begun))
+        with self._gates[place.shard]:
+            begun = time.monotonic()
+            try:
+                value = self._question(shard, place.schema)
+            except (SQLAlchemyError, KnownFailure) as refused:
+                error = classify(refused, shard.dialect).message
+            return Answer(place, value, error, _milliseconds_since(begun))
 
     def _next_answers(self, open_numbers: set[int]) -> Iterator[tuple[int, Answer[Value] | Exception]]:
         """The next answer; without one in time, an answer for each place whose time is over."""
