@@ -117,19 +117,21 @@ class Catalog:
         customer_id: str,
         shard: str,
         schema: str | None,
-        state: PlacementState,
+        state: PlacementState | None = None,
         *,
         epoch: int | None = None,
     ) -> Placement:
         """Write where a customer lives, as a whole; what stands there now.
 
         Without an `epoch`, it is 1 for a new customer, and grows by one with another shard or schema.
+        Without a `state`, the stored one stays, and a new customer is active.
 
         Raises:
             EpochBehind: the customer's epoch is higher than the one given.
         """
         with self._asked() as connection:
             stored = _locked(connection, customer_id)
+            state = state or PlacementState("active" if stored is None else stored["state"])
             written = Placement(
                 customer_id, shard, schema, state, epoch or _next_epoch(stored, shard, schema)
             )

@@ -1,5 +1,6 @@
 """Placement rows: a customer's own row in its database, which every claim checks, so that a move is safe."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import (
@@ -79,7 +80,13 @@ def read_rows(connection: Connection) -> list[PlacementRow]:
 
 def insert_row(connection: Connection, row: PlacementRow) -> None:
     """Write the first row of a customer in this place; an integrity error if there is one."""
-    connection.execute(insert(placement_rows), row._asdict())
+    insert_rows(connection, [row])
+
+
+def insert_rows(connection: Connection, rows: Sequence[PlacementRow]) -> None:
+    """Write the first rows of customers in this place; an integrity error if there is one of them."""
+    if rows:
+        connection.execute(insert(placement_rows), [_to_values(row) for row in rows])
 
 
 def change_row(connection: Connection, found: PlacementRow, wanted: PlacementRow) -> bool:
@@ -87,13 +94,12 @@ def change_row(connection: Connection, found: PlacementRow, wanted: PlacementRow
 
     Waits for parts that hold the row by their claims where the database knows no weaker lock.
     """
-    values = {"epoch": wanted.epoch, "state": wanted.state.value}
     of_found = {
         "of_customer": found.customer_id,
         "from_epoch": found.epoch,
         "from_state": found.state.value,
     }
-    return connection.execute(_CHANGE, {**of_found, **values}).rowcount == 1
+    return connection.execute(_CHANGE, {**of_found, **_to_values(wanted)}).rowcount == 1
 
 
 def _one(connection: Connection, customer_id: str, *, lock: bool) -> PlacementRow | None:
@@ -101,6 +107,10 @@ def _one(connection: Connection, customer_id: str, *, lock: bool) -> PlacementRo
     statement = _LOCK_ONE if lock else _READ_ONE
     columns = connection.execute(statement, {"of_customer": customer_id}).one_or_none()
     return None if columns is None else _to_row(*columns)
+
+
+def _to_values(row: PlacementRow) -> dict[str, str | int]:
+    return {"customer_id": row.customer_id, "epoch": row.epoch, "state": row.state.value}
 
 
 def _to_row(customer_id: str, epoch: int, state: str) -> PlacementRow:
