@@ -46,6 +46,7 @@ CODES: Final[dict[str, str]] = {
     # Waits; never counted as an attempt.
     "busy": "Another worker holds this part, or a lock was not granted in time.",
     "shard_away": "The customer's database cannot be asked now.",
+    "shard_busy": "The customer's database is slow, and enough waits for it already.",
     "directory_away": "The map from customers to databases cannot be asked now.",
     "customer_paused": "The customer is paused or being moved.",
     "placement_stale": "The customer is being moved, or was moved a moment ago.",

@@ -17,13 +17,16 @@ from shards.engines import Shards
 from shards.open_directory import open_directory
 from worker.attachments import AttachmentFetcher
 from worker.clock import Clock
-from worker.conclusion import Deferral, Return
+from worker.conclusion import Return
 from worker.directory_log import DirectoryLog
 from worker.executor import Executor
 from worker.facts import Facts
 from worker.held import Held, Room
 from worker.intake import Intake, Ways
-from worker.job_in_hand import Part, shutdown_deferral
+from worker.job_in_hand import shutdown_deferral
+from worker.lane_keeper import LaneKeeper
+from worker.lane_rules import lane_rules
+from worker.lane_work import LaneWork
 from worker.lanes import Lanes
 from worker.leases import Leases
 from worker.letters import Letters
@@ -34,7 +37,7 @@ from worker.options import ConsumeOptions
 from worker.receiver import Receiver
 from worker.routing import Router
 from worker.settler import Outlets, Settler
-from worker.tasks import PartTask, Task
+from worker.tasks import Task
 from worker.transports.base import TransportError
 from worker.transports.factory import open_transport
 
@@ -43,6 +46,7 @@ EXIT_ERROR: Final = 1
 LAST_WORDS_SECONDS: Final = 5.0
 POLL_PATIENCE_SECONDS: Final = 25.0
 POLL_LOOK_SECONDS: Final = 0.05
+IDLE_LOOK_SECONDS: Final = 10.0
 
 log = structlog.get_logger()
 
@@ -97,7 +101,7 @@ class Daemon:
         registry = load_registry(settings.handlers)
         middleware = load_middleware(settings.handlers.middleware)
         self._concurrency = self._options.concurrency or settings.worker.concurrency
-        self._shards = Shards(settings.shards)
+        self._shards = Shards(settings.shards, settings.servers)
         self._store = open_object_store(settings.queues, settings.worker.prepare_threads + 1)
         self._fetcher = AttachmentFetcher(
             self._store, settings.attachments, self._attachment_directory(), self._stop
@@ -108,14 +112,11 @@ class Daemon:
         )
         directory, grants = self._opened.directory, self._opened.grants
         self._executor = Executor(self._shards, settings, middleware, clock, self._stop, directory.forget)
-        self._lanes: Lanes[Task] = Lanes(
-            lambda shard: self._shards.get(shard).limit,
-            max(1, settings.worker.in_hand_max // 4),
-            (settings.deferral.away_base_delay, settings.deferral.away_max_delay),
-            clock,
-        )
+        self._lanes: Lanes[Task] = Lanes(lane_rules(settings, self._shards, self._concurrency), clock)
+        self._work = LaneWork(self._lanes, self._executor, clock, self._stop)
+        self._keeper = LaneKeeper(self._lanes, directory, self._stop)
         router = Router(settings, registry, directory, grants, self._fetcher, clock)
-        ways = Ways(self._offer_part, self._lanes.offer, self._settler.settle)
+        ways = Ways(self._lanes.admit, self._work.offer, self._lanes.offer, self._settler.settle)
         self._intake = Intake(settings, router, self._fetcher, self._store, self._shards, ways, clock)
 
     def _wire_queues(self) -> None:
@@ -138,7 +139,8 @@ class Daemon:
         for name, stage in self._settler.stages().items():
             self._threads.start(f"settle-{name}", stage.run)
         for number in range(self._concurrency):
-            self._threads.start(f"work-{number}", self._work)
+            self._threads.start(f"work-{number}", self._work.run)
+        self._threads.start("keep-lanes", self._keeper.run)
         for number in range(self._settings.worker.prepare_threads):
             self._threads.start(f"prepare-{number}", self._prepare)
         for source in self._requests:
@@ -161,21 +163,6 @@ class Daemon:
             shard_count=len(self._settings.shards),
         )
 
-    def _offer_part(self, part: Part) -> Deferral | None:
-        assert part.placement is not None  # noqa: S101 - a job offers only parts that have a shard
-        task = PartTask(part, self._executor)
-        part.queued_at = self._clock.monotonic()
-        code = self._lanes.offer(part.placement.shard, task)
-        return None if code is None else task.deferral(code)
-
-    def _work(self) -> None:
-        """A worker thread: take a task from the lanes, run it, and give back what its lane cannot hold."""
-        while (taken := self._lanes.take()) is not None:
-            answered = taken.item.run()
-            code = "shutdown" if self._stop.is_set() else "shard_away"
-            for task in self._lanes.finished(taken, answered=answered):
-                task.give_back(code)
-
     def _prepare(self) -> None:
         """A prepare thread: take in what was received; once the worker stops, give it back instead."""
         while (held := self._prepared.get()) is not None:
@@ -186,11 +173,12 @@ class Daemon:
                 self._intake.take(held)
 
     def _wait_for_the_end(self, started_at: float) -> str:
-        """Wait for a reason to leave, writing the stats line meanwhile."""
+        """Wait for a reason to leave, writing the stats line and closing idle connections meanwhile."""
         limit = self._options.time_limit
         end = None if limit is None else started_at + limit.total_seconds()
         interval_seconds = self._settings.metrics.stats_interval.total_seconds()
         next_stats = started_at + interval_seconds
+        next_look = started_at + IDLE_LOOK_SECONDS
         while True:
             now = self._clock.monotonic()
             if end is not None and now >= end:
@@ -198,7 +186,10 @@ class Daemon:
             if now >= next_stats:
                 self._log_stats()
                 next_stats = now + interval_seconds
-            wake = next_stats if end is None else min(next_stats, end)
+            if now >= next_look:
+                self._shards.close_idle()
+                next_look = now + IDLE_LOOK_SECONDS
+            wake = min(next_stats, next_look) if end is None else min(next_stats, next_look, end)
             event = self._events.next(wake - now)
             if event is not None:
                 return event
@@ -210,6 +201,7 @@ class Daemon:
             settled=self._room.settled,
             waiting=self._lanes.waiting(),
             away=self._lanes.away(),
+            away_servers=self._lanes.away_servers(),
         )
 
     def _drain(self, reason: str) -> None:
@@ -223,8 +215,7 @@ class Daemon:
         )
         self._stop.set()
         self._room.close()
-        for task in self._lanes.close():
-            task.give_back("shutdown")
+        self._work.stop()
         for job in self._intake.jobs():
             job.abandon(shutdown_deferral())
         for stage in self._settler.stages().values():

@@ -51,7 +51,8 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "worker.stopped": Event("The process leaves.", _fields("reason settled abandoned")),
     "worker.stats": Event(
-        "How the process stands, at the configured interval.", _fields("in_hand settled waiting away")
+        "How the process stands, at the configured interval.",
+        _fields("in_hand settled waiting away away_servers"),
     ),
     "worker.thread_died": Event(
         "A thread of the process ended by an error; the process drains and leaves.", _fields("thread")
@@ -87,7 +88,17 @@ EVENTS: Final[dict[str, Event]] = {
         "A part or a probe met a shard that cannot be asked; `msg` is what the shard or its driver said.",
         _fields("shard error_code"),
     ),
-    "shard.back": Event("A shard answers again: its parts go on.", _fields("shard tries")),
+    "shard.back": Event(
+        "A shard answers again: its parts go on, few at first.", _fields("shard tries away_ms")
+    ),
+    "server.away": Event(
+        "Shards of one server were found away one after another: only probes go to any of its shards.",
+        _fields("server shards waiting"),
+    ),
+    "server.back": Event(
+        "A shard of the server answers again: the parts for all its shards go on, few at first.",
+        _fields("server tries away_ms"),
+    ),
     "placement.stale": Event(
         "A customer is not active where the directory said: its part is released and routed anew.",
         _fields("shard"),

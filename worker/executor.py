@@ -81,13 +81,6 @@ class Executor:
             part.queued_at = self._clock.monotonic()
             part.database_seconds += part.queued_at - started
 
-    def away_delay(self, receive_count: int) -> timedelta:
-        """How long a message that cannot be held for a shard that is away stays on its queue."""
-        deferral = self._settings.deferral
-        return half_jitter(
-            receive_count, deferral.away_base_delay, deferral.away_max_delay, self._clock.random()
-        )
-
     def _run(self, part: Part) -> Report:
         suspect = part.owner.suspect
         with self._gate.together():
@@ -137,7 +130,7 @@ class Executor:
         except PlacementStale as stale:
             return self._report_stale(part, stale)
         except InboxFault as fault:
-            log.error("inbox.fault", shard=self._shard_name(part), error_code="shard_away", msg=str(fault))
+            log.error("inbox.fault", **self._names(part), error_code="shard_away", msg=str(fault))
             return Away()
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything, sys.exit() too
             failure = failure_of(error, self._dialect(part))
@@ -155,8 +148,9 @@ class Executor:
     def _report_wait(self, part: Part, failure: Failure) -> Report | Failure:
         match failure.kind:
             case Kind.AWAY:
-                shard = self._shard_name(part)
-                log.warning("shard.unanswered", shard=shard, error_code=failure.code, msg=failure.message)
+                log.warning(
+                    "shard.unanswered", **self._names(part), error_code=failure.code, msg=failure.message
+                )
                 return Away()
             case Kind.BUSY if failure.code == "shutdown":
                 return shutdown_deferral()
@@ -279,6 +273,11 @@ class Executor:
     def _shard_name(self, part: Part) -> str:
         return part.placement.shard if part.placement is not None else ""
 
+    def _names(self, part: Part) -> dict[str, str]:
+        """What a line about the part names, so that one that takes its database down can be found."""
+        job_id, customer_id = part.owner.job.job_id, part.request.customer_id
+        return {"job": job_id, "customer": customer_id, "shard": self._shard_name(part)}
+
     def _dialect(self, part: Part) -> str:
         return self._shards.get(self._shard_name(part)).dialect
 
@@ -291,9 +290,7 @@ class Executor:
             return
         report(
             "part.failed",
-            job=part.owner.job.job_id,
-            customer=part.request.customer_id,
-            shard=self._shard_name(part),
+            **self._names(part),
             error_code=failure.code,
             error_kind=str(failure.kind),
             exc_info=error,

@@ -8,12 +8,12 @@ from typing import Final
 
 import structlog
 
-from config.job import BadMessage, PartRequest
-from config.result import Error, error_of
+from config.job import BadMessage
+from config.result import error_of
 from config.settings import Settings
 from shards.directory import Placement, PlacementState
 from shards.engines import Shards
-from worker.attachments import AttachmentFetcher, AttachmentsUnavailable, FetchedAttachments
+from worker.attachments import AttachmentFetcher, AttachmentsUnavailable
 from worker.backoff import half_jitter
 from worker.claim_check import is_pointer, resolve
 from worker.clock import Clock
@@ -21,10 +21,11 @@ from worker.conclusion import Bury, Conclusion, Deferral, Reason, Return
 from worker.envelope import Envelope, Identity, identity_of, open_envelope, readable_identity
 from worker.facts import Facts
 from worker.held import Held
-from worker.job_in_hand import JobInHand, Part, shutdown_deferral
+from worker.job_in_hand import JobInHand, Part
 from worker.objects import ObjectStore, ObjectStoreUnavailable
+from worker.part_files import Admit, place, provide_files
 from worker.refusal import InboxInquiry, OfferTask, Refuse, rejected
-from worker.routing import Postpone, Route, Router, TooOld, part_identities, wait_for
+from worker.routing import Postpone, Route, Router, TooOld, part_identities
 
 CLAIM_CHECK_BYTES_MAXIMUM: Final = 64 * 2**20
 DEFECT_RECEIVES_MAXIMUM: Final = 10
@@ -36,8 +37,12 @@ JobKey = tuple[str, int, bool, str]
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """Where a job goes from here: parts and questions into lanes, its conclusion to the settler."""
+    """Where a job goes from here: parts and questions into lanes, its conclusion to the settler.
 
+    `admit` says whether a part for a shard is worth fetching attachments for, and when else to come again.
+    """
+
+    admit: Admit
     offer_part: Callable[[Part], Deferral | None]
     offer_task: OfferTask
     settle: Callable[[list[Held], Conclusion, Facts], None]
@@ -158,22 +163,13 @@ class Intake:
         except Refuse as refusal:
             self._refuse_job(job, envelope, refusal)
         else:
-            self._start(job, route, self._fetch(job, route))
+            self._start(job, route)
 
-    def _fetch(self, job: JobInHand, route: Route) -> FetchedAttachments | None:
-        wanted = {
-            reference.name: reference
-            for part in job.parts
-            if route.placements[part.request.customer_id].state is PlacementState.ACTIVE
-            for reference in part.request.attachments
-        }
-        return self._fetcher.fetch(job.job.job_id, list(wanted.values())) if wanted else None
-
-    def _start(self, job: JobInHand, route: Route, files: FetchedAttachments | None) -> None:
-        job.files, job.handler = files, route.handler
+    def _start(self, job: JobInHand, route: Route) -> None:
+        job.handler = route.handler
         for part in job.parts:
-            part.refusal = _attachment_fault(part.request, files)
-            _place(part, route.placements[part.request.customer_id])
+            place(part, route.placements[part.request.customer_id])
+        provide_files(job, self._fetcher, self._ways.admit)
         job.start(self._ways.offer_part)
 
     def _refuse_job(self, job: JobInHand, envelope: Envelope, refusal: Refuse) -> None:
@@ -200,7 +196,7 @@ class Intake:
     def _start_refused(self, job: JobInHand, placements: Mapping[str, Placement], refusal: Refuse) -> None:
         for part in job.parts:
             part.refusal = error_of(refusal.code, str(refusal))
-            _place(part, placements.get(part.request.customer_id))
+            place(part, placements.get(part.request.customer_id))
         job.start(self._ways.offer_part)
 
     def _inquire(
@@ -235,10 +231,10 @@ class Intake:
         self._inquire(identity, placements, known)
 
     def _unasked(self, held: Held, deferral: Deferral) -> Return:
-        """What becomes of a message whose inbox could not be asked: at once for a stop, else it waits."""
-        if deferral == shutdown_deferral():
-            return Return(deferral.after, deferral.code)
-        return self._later(held, deferral.code)
+        """What becomes of a message whose inbox could not be asked: it waits as long as the lane says."""
+        if deferral.code == "internal_error":
+            return self._later(held, deferral.code)
+        return Return(deferral.after, deferral.code)
 
     def _later(self, held: Held, code: str) -> Return:
         if code == "shutdown":
@@ -262,23 +258,3 @@ class Intake:
 
     def _settle(self, held: Held, conclusion: Conclusion, identity: Identity | None) -> None:
         self._ways.settle([held], conclusion, Facts(identity))
-
-
-def _place(part: Part, placement: Placement | None) -> None:
-    """Give the part its shard; without one, or when its customer is gone, it can only fail, unrecorded."""
-    if placement is None:
-        return
-    if placement.state is PlacementState.GONE:
-        part.refusal = error_of("customer_gone", "The customer no longer exists here.")
-        return
-    part.placement = placement
-    part.postponed = wait_for(placement)
-
-
-def _attachment_fault(request: PartRequest, files: FetchedAttachments | None) -> Error | None:
-    """The part's failure when one of its attachments is missing or not what the job says."""
-    for reference in request.attachments:
-        fault = files.faults.get(reference.name) if files is not None else None
-        if fault is not None:
-            return error_of(fault.code, fault.message)
-    return None

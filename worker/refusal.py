@@ -3,6 +3,7 @@
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -28,9 +29,9 @@ class Refuse(Exception):
 
 
 class OfferTask(Protocol):
-    """Puts a task into its shard's lane; None when it was taken, else why it was not."""
+    """Puts a task into its shard's lane; None when it was taken, else why not and when to come again."""
 
-    def __call__(self, shard: str, task: Task, /) -> str | None:
+    def __call__(self, shard: str, task: Task, /) -> Deferral | None:
         """Offer the task to the lane."""
         ...
 
@@ -54,10 +55,7 @@ class InboxInquiry:
         self._lock = threading.Lock()
         self._found = False
         self._deferral: Deferral | None = None
-        self._tasks = [
-            (place[0], LookUp(shards, place, identity.job_id, customer_ids, self._note))
-            for place, customer_ids in _by_place(placements).items()
-        ]
+        self._tasks = [LookUp(shards, identity, there, self._note) for there in _by_place(placements)]
         self._left = len(self._tasks)
 
     def start(self, offer: OfferTask) -> None:
@@ -67,17 +65,17 @@ class InboxInquiry:
         """
         if not self._tasks:
             self._on_known(False)
-        for shard, task in self._tasks:
-            code = self._offered(offer, shard, task)
-            if code is not None:
-                task.give_back(code)
+        for task in self._tasks:
+            deferral = self._offered(offer, task)
+            if deferral is not None:
+                task.give_back(deferral)
 
-    def _offered(self, offer: OfferTask, shard: str, task: Task) -> str | None:
+    def _offered(self, offer: OfferTask, task: LookUp) -> Deferral | None:
         try:
-            return offer(shard, task)
+            return offer(task.shard_name, task)
         except Exception:
             log.exception("intake.failed", job=self._job_id)
-            return "internal_error"
+            return Deferral(timedelta(), "internal_error")
 
     def _note(self, answer: bool | Deferral) -> None:  # noqa: FBT001 - the answer itself
         with self._lock:
@@ -110,8 +108,8 @@ def rejected(identity: Identity, held: Held, refusal: Refuse, clock: Clock) -> A
     return Answer("rejected", encode_result(result), Reason(refusal.code, error.message))
 
 
-def _by_place(placements: Sequence[Placement]) -> dict[tuple[str, str | None], list[str]]:
-    places: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+def _by_place(placements: Sequence[Placement]) -> list[list[Placement]]:
+    places: dict[tuple[str, str | None], list[Placement]] = defaultdict(list)
     for placement in placements:
-        places[placement.shard, placement.schema].append(placement.customer_id)
-    return places
+        places[placement.shard, placement.schema].append(placement)
+    return list(places.values())

@@ -1,31 +1,39 @@
 """What waits in a lane: a part to run, or a look at the inbox before a job is refused."""
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
 import structlog
 
+from shards.directory import Placement
 from shards.engines import Shards
 from shards.failures import Kind, classify
 from shards.inbox import ContentConflict, InboxFault, Superseded
 from shards.parts import find_outcomes
 from worker.conclusion import Deferral
+from worker.envelope import Identity
 from worker.executor import Away, Ended, Executor
-from worker.job_in_hand import Part, shutdown_deferral
+from worker.job_in_hand import Part
+from worker.lane import Reply
+from worker.lane_queue import LaneItem
 
 log = structlog.get_logger()
 
 
-class Task(Protocol):
-    """One turn on a worker thread."""
+class Task(LaneItem, Protocol):
+    """One turn on a worker thread, for customers of one shard."""
 
-    def run(self) -> bool:
-        """Do it and report to its owner; False, and no report, when the shard could not be asked."""
+    @property
+    def placements(self) -> Sequence[Placement]:
+        """Where the directory had the customers when the task was made."""
         ...
 
-    def give_back(self, code: str) -> None:
-        """It will not run here: report that to its owner."""
+    def run(self) -> Reply:
+        """Do it and report to its owner; `UNANSWERED`, and no report, when the shard could not be asked."""
+        ...
+
+    def give_back(self, deferral: Deferral) -> None:
+        """It will not run here now: report that to its owner."""
         ...
 
 
@@ -35,72 +43,78 @@ class PartTask:
     def __init__(self, part: Part, executor: Executor) -> None:
         self._part = part
         self._executor = executor
+        self.partner_id: str = part.owner.job.partner_id
+        self.job_key: Hashable = part.owner
+        self.placements = () if part.placement is None else (part.placement,)
 
-    def run(self) -> bool:
+    def run(self) -> Reply:
         """Run the part, unless its job was ended while it waited; see `Task`."""
         owner = self._part.owner
         if owner.drops():
             owner.part_dropped()
-            return True
+            return Reply.NOT_ASKED
         match self._executor.run(self._part):
             case Away():
-                return False
+                return Reply.UNANSWERED
             case Ended(outcome):
                 owner.part_ended(self._part, outcome)
             case Deferral() as deferral:
                 owner.part_deferred(deferral)
+                return Reply.NOT_ASKED if deferral.code == "shutdown" else Reply.ANSWERED
             case ContentConflict() as conflict:
                 owner.part_conflicted(str(conflict))
             case Superseded():
                 owner.part_superseded()
-        return True
+        return Reply.ANSWERED
 
-    def give_back(self, code: str) -> None:
+    def give_back(self, deferral: Deferral) -> None:
         """Defer the part; see `Task`."""
-        self._part.owner.part_deferred(self.deferral(code))
-
-    def deferral(self, code: str) -> Deferral:
-        """At once for a stop, after a growing delay for a shard that is away."""
-        if code == "shutdown":
-            return shutdown_deferral()
-        receives = self._part.owner.held[0].delivery.receive_count
-        return Deferral(self._executor.away_delay(receives), code)
+        self._part.owner.part_deferred(deferral)
 
 
 class LookUp:
-    """Asks one shard's inbox whether it knows a job, for the sake of a refusal."""
+    """Asks one inbox, of a shard and schema, whether it knows a job, for the sake of a refusal."""
 
     def __init__(
         self,
         shards: Shards,
-        place: tuple[str, str | None],
-        job_id: str,
-        customer_ids: list[str],
+        identity: Identity,
+        placements: Sequence[Placement],
         report: Callable[[bool | Deferral], None],
     ) -> None:
         self._shards = shards
-        self._shard, self._schema = place
-        self._job_id = job_id
-        self._customer_ids = customer_ids
+        self._job_id = identity.job_id
         self._report = report
+        self.partner_id: str = identity.partner_id
+        self.job_key: Hashable = identity.job_id
+        self.placements = placements
+        self.shard_name = placements[0].shard
 
-    def run(self) -> bool:
+    def run(self) -> Reply:
         """Look, and report whether a row was found; see `Task`."""
-        shard = self._shards.get(self._shard)
+        shard = self._shards.get(self.shard_name)
+        customer_ids = [placement.customer_id for placement in self.placements]
         try:
-            rows = find_outcomes(shard, self._schema, self._job_id, self._customer_ids)
+            rows = find_outcomes(shard, self.placements[0].schema, self._job_id, customer_ids)
         except Exception as error:  # noqa: BLE001 - whatever the driver raises: the shard gave no answer
-            failure = classify(error, shard.dialect)
-            if failure.kind is Kind.AWAY and not isinstance(error, InboxFault):
-                log.warning(
-                    "shard.unanswered", shard=self._shard, error_code=failure.code, msg=failure.message
-                )
-            else:
-                log.error("inbox.fault", shard=self._shard, error_code=failure.code, msg=failure.message)
-            return False
+            self._log_unanswered(error, shard.dialect)
+            return Reply.UNANSWERED
         self._report(bool(rows))
-        return True
+        return Reply.ANSWERED
 
-    def give_back(self, code: str) -> None:
-        """Report that the look did not happen, for its owner to say when to try again; see `Task`."""
-        self._report(Deferral(timedelta(), code))
+    def give_back(self, deferral: Deferral) -> None:
+        """Report that the look did not happen; see `Task`."""
+        self._report(deferral)
+
+    def _log_unanswered(self, error: Exception, dialect: str) -> None:
+        failure = classify(error, dialect)
+        facts = {
+            "shard": self.shard_name,
+            "job": self._job_id,
+            "error_code": failure.code,
+            "msg": failure.message,
+        }
+        if failure.kind is Kind.AWAY and not isinstance(error, InboxFault):
+            log.warning("shard.unanswered", **facts)
+        else:
+            log.error("inbox.fault", **facts)

@@ -99,6 +99,7 @@ class Site:
         self.tasks: list[tuple[str, Task]] = []
         self.offered: list[str] = []
         self.refusing: dict[str, Deferral] = {}
+        self.unadmitted: dict[str, Deferral] = {}
         self.offer_error: Exception | None = None
         self.source = MemoryPlace().transport("requests")
         self.objects = MemoryStore()
@@ -184,7 +185,7 @@ class Site:
         return self._offer_task(part.placement.shard, task)
 
     def _admit(self, shard: str) -> Deferral | None:
-        return self.refusing.get(shard)
+        return self.unadmitted.get(shard)
 
     def _offer_task(self, shard: str, task: Task) -> Deferral | None:
         if self.offer_error is not None:

@@ -1,14 +1,33 @@
-"""Lanes with the settings that most tests of them want, and the next item of them."""
+"""Lanes with the settings that most tests of them want, and pieces to put into them."""
 
+from collections.abc import Hashable
 from datetime import timedelta
 
 from tests.support.fakes import ManualTime
 from worker.clock import Clock
-from worker.lanes import Lanes, Taken
+from worker.lane import Reply, Taken
+from worker.lane_rules import Berth, LaneRules
+from worker.lanes import Lanes
 
 SECOND = timedelta(seconds=1)
 DELAYS = (SECOND, timedelta(minutes=1))
 PATIENCE_SECONDS = 10.0
+
+
+class Piece(str):
+    """What waits in a lane: a name that may say whose it is and of which job, as `acme/job/name`."""
+
+    __slots__ = ()
+
+    @property
+    def partner_id(self) -> str:
+        """The first of three names; `acme` where there is one."""
+        return self.split("/")[0] if "/" in self else "acme"
+
+    @property
+    def job_key(self) -> Hashable:
+        """The first two of three names; a single name is a job of its own."""
+        return self.rpartition("/")[0] or str(self)
 
 
 def lanes_of(
@@ -16,13 +35,52 @@ def lanes_of(
     limit: int = 1,
     held: int = 100,
     delays: tuple[timedelta, timedelta] = DELAYS,
-) -> Lanes[str]:
-    clock = time.clock if time is not None else Clock()
-    return Lanes(lambda _shard: limit, held, delays, clock)
+    *,
+    server_limit: int = 64,
+    slow_after: timedelta | None = None,
+) -> Lanes[Piece]:
+    """Lanes with one limit for all; `db1.a` lies on the server `db1`, a shard without a dot on its own."""
+    rules = LaneRules(
+        berth_of=lambda shard: Berth(shard.partition(".")[0], limit),
+        server_limit=lambda _: server_limit,
+        held_maximum=held,
+        base_delay=delays[0],
+        maximum_delay=delays[1],
+        probe_maximum=delays[1],
+        slow_after=slow_after,
+    )
+    return Lanes(rules, time.clock if time is not None else Clock())
 
 
-def take(lanes: Lanes[str]) -> Taken[str]:
-    """The next item; there must be one, or the test hangs."""
+def fill(lanes: Lanes[Piece], shard: str, *names: str) -> None:
+    """Put pieces into a lane, which takes them all."""
+    assert [lanes.offer(shard, Piece(name)) for name in names] == [None] * len(names)
+
+
+def take(lanes: Lanes[Piece]) -> Taken[Piece]:
+    """The next piece; there must be one, or the test hangs."""
     taken = lanes.take()
     assert taken is not None
     return taken
+
+
+def end(lanes: Lanes[Piece], taken: Taken[Piece], reply: Reply = Reply.ANSWERED) -> list[str]:
+    """End a turn; what is given back."""
+    return [piece for piece, _ in lanes.finished(taken, reply)]
+
+
+def miss(lanes: Lanes[Piece]) -> list[str]:
+    """Let the next piece find its shard away; what is given back."""
+    return end(lanes, take(lanes), Reply.UNANSWERED)
+
+
+def put_away(lanes: Lanes[Piece], shard: str, name: str = "probe") -> list[str]:
+    """Let a piece find its shard away twice in a row, which waits there then; what is given back."""
+    fill(lanes, shard, name)
+    return [*miss(lanes), *miss(lanes)]
+
+
+def code_of(lanes: Lanes[Piece], shard: str, name: str) -> str | None:
+    """Offer a piece: the code of the refusal, if it is refused."""
+    refused = lanes.offer(shard, Piece(name))
+    return refused.code if refused is not None else None

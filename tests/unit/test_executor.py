@@ -177,17 +177,6 @@ def test_a_lease_that_is_lost_is_seen_by_the_handler(site: Site) -> None:
     assert isinstance(report, Ended)
 
 
-def test_waits_are_spread_by_chance_within_their_bounds(site: Site) -> None:
-    """Many that wait for the same shard do not come back together."""
-    delays = []
-    for chance in (0.0, 0.999):
-        site.time.chance = chance
-        delays.append([site.executor.away_delay(receives) for receives in (1, 3, 30)])
-
-    assert delays[0] == [timedelta(seconds=0.5), timedelta(seconds=2), timedelta(minutes=2.5)]
-    assert all(low < high for low, high in zip(*delays, strict=True))
-
-
 def test_an_answer_is_the_same_whoever_finds_the_outcome(site: Site) -> None:
     """A part that failed for good, asked for by a later copy: the same bytes."""
     site.handler = raising(Reject("own_code", "No."))

@@ -7,30 +7,24 @@ import pytest
 from structlog.testing import capture_logs
 
 from shards.engines import UnknownShard
-from tests.support.core import Site
+from tests.support.core import AWAY, Site
 from tests.support.fakes import NOON
 from tests.support.intake import attachment, rejection_of
 from tests.support.jobs import job_fields, placement_of
 from worker.conclusion import Answer, Conclusion, Deferral, Return
 from worker.intake import DEFECT_RECEIVES_MAXIMUM
+from worker.lanes import SHUTDOWN
 
 
-@pytest.mark.parametrize("code", ["shard_away", "shutdown"])
+@pytest.mark.parametrize("deferral", [AWAY, SHUTDOWN])
 @pytest.mark.parametrize("fields", [{}, {"expires_at": NOON.isoformat()}, {"attachments": "no list"}])
-def test_a_job_that_its_lane_does_not_take_is_returned(site: Site, fields: dict[str, Any], code: str) -> None:
-    """At once for a stop; after a growing delay for a shard that is away, also where it is only looked up."""
-    site.refusing["eu1"] = code
-    delays = []
-    for receive_count in (1, 4):
-        conclusion = site.conclude(job_fields(**fields), receive_count=receive_count)
-        assert isinstance(conclusion, Return)
-        assert conclusion.code == code
-        delays.append(conclusion.after)
+def test_a_job_that_its_lane_does_not_take_is_returned(
+    site: Site, fields: dict[str, Any], deferral: Deferral
+) -> None:
+    """For as long as the lane says: at once for a stop; also where it is only looked up."""
+    site.refusing["eu1"] = deferral
 
-    if code == "shutdown":
-        assert delays == [timedelta(), timedelta()]
-    else:
-        assert timedelta() < delays[0] < delays[1]
+    assert site.conclude(job_fields(**fields)) == Return(deferral.after, deferral.code)
 
 
 def test_a_shard_that_cannot_be_asked_returns_the_job_that_is_only_looked_up(site: Site) -> None:
@@ -120,9 +114,9 @@ def test_a_job_that_is_still_prepared_at_a_stop_is_given_back(
     fetch = site.fetcher.fetch
 
     def stop_meanwhile(*arguments: Any) -> Any:
-        site.refusing = {"eu1": "shutdown"}
+        site.refusing = {"eu1": SHUTDOWN}
         for job in site.intake.jobs():
-            job.abandon(Deferral(timedelta(), "shutdown"))
+            job.abandon(SHUTDOWN)
         return fetch(*arguments)
 
     monkeypatch.setattr(site.fetcher, "fetch", stop_meanwhile)

@@ -1,10 +1,10 @@
-"""The lanes under every order of steps and many threads: no item is lost or run twice."""
+"""The lanes under every order of steps and many threads: no item is lost, starved or run twice."""
 
 import itertools
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from hypothesis import settings
@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.support.fakes import ManualTime
-from tests.support.lanes import PATIENCE_SECONDS, lanes_of, take
-from worker.lanes import Lanes, Taken
+from tests.support.lanes import PATIENCE_SECONDS, Piece, lanes_of, take
+from worker.lane import Reply, Taken
+from worker.lanes import Lanes
 
-SHARDS = ("eu1", "eu2", "us1", "us2")
+SHARDS = ("db1.a", "db1.b", "db1.c", "db2.a")
+PARTNERS = ("acme", "flood", "poor")
+SLOW_AFTER = timedelta(seconds=5)
 
 
 class Ledger:
@@ -34,16 +37,16 @@ class Ledger:
             if self.running[shard] > limit:
                 self.over_limit.append(shard)
 
-    def end(self, items: list[str]) -> None:
+    def end(self, items: Sequence[str]) -> None:
         """These items are done, or were given back."""
         with self.lock:
             self.done.update(items)
             self.lock.notify_all()
 
-    def wait_for(self, count: int) -> bool:
+    def wait_for(self, count: int, seconds: float = 60) -> bool:
         """Wait until so many items have ended."""
         with self.lock:
-            return self.lock.wait_for(lambda: self.done.total() >= count, 60)
+            return self.lock.wait_for(lambda: self.done.total() >= count, seconds)
 
     def leave(self, shard: str) -> None:
         """It ends."""
@@ -51,20 +54,22 @@ class Ledger:
             self.running[shard] -= 1
 
 
-def stress_worker(lanes: Lanes[str], ledger: Ledger, chance: Callable[[], float]) -> None:
-    """Run items until the lanes are closed; one in ten finds its shard away; what is given back has ended."""
+def stress_worker(lanes: Lanes[Piece], ledger: Ledger, chance: Callable[[], float]) -> None:
+    """Run items until the lanes are closed; one in four finds its shard away; what is given back ends."""
     while (taken := lanes.take()) is not None:
         shard = taken.lane.shard
         ledger.enter(shard, 2)
-        answered = chance() > 0.1
+        reply = Reply.ANSWERED if chance() > 0.25 else Reply.UNANSWERED
         ledger.leave(shard)
-        ledger.end([*([taken.item] if answered else []), *lanes.finished(taken, answered=answered)])
+        given_back = [piece for piece, _ in lanes.finished(taken, reply)]
+        ledger.end([*([taken.item] if reply is Reply.ANSWERED else []), *given_back])
 
 
 def test_nothing_is_lost_or_run_twice_by_many_threads() -> None:
-    """Eight workers, twenty lanes, four thousand items from four sides, shards that come and go."""
+    """Eight workers, twenty lanes on four servers, four thousand items; shards and servers come and go."""
     delays = (timedelta(microseconds=100), timedelta(milliseconds=1))
-    lanes = lanes_of(limit=2, held=50, delays=delays)
+    slow_after = timedelta(milliseconds=20)
+    lanes = lanes_of(limit=2, held=50, delays=delays, server_limit=4, slow_after=slow_after)
     ledger, dice = Ledger(), random.Random(1)  # noqa: S311 - dice, no secrets
     workers = [
         threading.Thread(target=stress_worker, args=(lanes, ledger, dice.random), daemon=True)
@@ -73,12 +78,16 @@ def test_nothing_is_lost_or_run_twice_by_many_threads() -> None:
 
     def offer(side: int) -> None:
         for number in range(1000):
-            item = f"{side}-{number}"
-            if lanes.offer(f"shard-{number % 20}", item) is not None:
+            item = Piece(f"partner-{side}/{number // 2}/{number}")
+            if lanes.offer(f"db{number % 4}.{number % 20}", item) is not None:
                 ledger.end([item])
 
+    def tend() -> None:
+        while not ledger.wait_for(4000, 0.01):
+            ledger.end([piece for piece, _ in lanes.shed()])
+
     sides = [threading.Thread(target=offer, args=(side,), daemon=True) for side in range(4)]
-    for thread in [*workers, *sides]:
+    for thread in [*workers, *sides, threading.Thread(target=tend, daemon=True)]:
         thread.start()
     everything_ended = ledger.wait_for(4000)
     ledger.end(lanes.close())
@@ -92,105 +101,116 @@ def test_nothing_is_lost_or_run_twice_by_many_threads() -> None:
 
 
 class LanesMachine(RuleBasedStateMachine):
-    """Offers, takes, ends, time and a close in any order, against a plain model."""
+    """Offers, takes, ends, time, tending and a close in any order."""
 
-    @initialize(limit=st.integers(1, 3), held=st.integers(1, 4))
-    def open(self, limit: int, held: int) -> None:
-        """Any limit, any room for items of shards that are away."""
+    @initialize(limit=st.integers(1, 3), server_limit=st.integers(1, 4), held=st.integers(1, 4))
+    def open(self, limit: int, server_limit: int, held: int) -> None:
+        """Any limits, any room for items of shards that are away or slow."""
         self.time = ManualTime(chance=0.5)
-        self.limit, self.held = limit, held
-        self.lanes = lanes_of(self.time, limit=limit, held=held)
-        self.waiting: dict[str, list[str]] = {shard: [] for shard in SHARDS}
-        self.running: list[Taken[str]] = []
-        self.away_until: dict[str, float] = {}
-        self.passed_over: Counter[str] = Counter()
+        self.limit, self.server_limit, self.held = limit, server_limit, held
+        self.lanes = lanes_of(
+            self.time, limit=limit, held=held, server_limit=server_limit, slow_after=SLOW_AFTER
+        )
+        self.waiting: dict[str, list[Piece]] = {shard: [] for shard in SHARDS}
+        self.running: list[Taken[Piece]] = []
+        self.passed_over: Counter[Piece] = Counter()
+        self.missed: Counter[str] = Counter()
         self.numbers = itertools.count()
         self.accepted: set[str] = set()
         self.ended: Counter[str] = Counter()
         self.closed = False
 
-    def _running_on(self, shard: str) -> int:
-        return sum(taken.lane.shard == shard for taken in self.running)
+    def _running_on(self, place: str) -> list[Taken[Piece]]:
+        return [taken for taken in self.running if taken.lane.shard.startswith(place)]
 
-    def _is_ready(self, shard: str) -> bool:
-        if not self.waiting[shard]:
-            return False
-        if shard in self.away_until:
-            return self._running_on(shard) == 0 and self.time.seconds >= self.away_until[shard]
-        return self._running_on(shard) < self.limit
-
-    def _held_away(self) -> int:
-        return sum(len(self.waiting[shard]) for shard in self.away_until)
-
-    @rule(shard=st.sampled_from(SHARDS))
-    def offer(self, shard: str) -> None:
-        """A job offers a part."""
-        item = f"{shard}-{next(self.numbers)}"
-        code = self.lanes.offer(shard, item)
-        lacks_probe = (
-            shard in self.away_until
-            and not self.waiting[shard]
-            and not self._running_on(shard)
-            and self.time.seconds >= self.away_until[shard]
-        )
-        if self.closed:
-            assert code == "shutdown"
-        elif shard in self.away_until and self._held_away() >= self.held and not lacks_probe:
-            assert code == "shard_away"
-        else:
-            assert code is None
+    @rule(shard=st.sampled_from(SHARDS), partner=st.sampled_from(PARTNERS), job=st.integers(1, 3))
+    def offer(self, shard: str, partner: str, job: int) -> None:
+        """A job offers a part: refused only at a stop, or where its lane is away or slow and much is held."""
+        item = Piece(f"{partner}/{job}/{next(self.numbers)}")
+        refused = self.lanes.offer(shard, item)
+        away = self.lanes.away()
+        if refused is None:
             self.accepted.add(item)
             self.waiting[shard].append(item)
+        elif refused.code == "shutdown":
+            assert self.closed
+        elif refused.code == "shard_away":
+            assert shard in away
+            assert sum(len(self.waiting[name]) for name in away) >= self.held
+        else:
+            assert refused.code == "shard_busy"
+            assert shard not in away
+            assert len(self.waiting[shard]) >= self.limit
 
-    @precondition(lambda self: not self.closed and any(map(self._is_ready, SHARDS)))
+    @precondition(lambda self: not self.closed and self._is_ready())
     @rule()
     def take(self) -> None:
-        """A worker thread takes the next item: the head of a lane that is ready, and each lane in turn."""
-        ready = [shard for shard in SHARDS if self._is_ready(shard)]
+        """A worker thread takes the next item, partner after partner in turn."""
         taken = take(self.lanes)
         shard = taken.lane.shard
-        assert shard in ready
-        assert self.waiting[shard].pop(0) == taken.item
+        first_of_partner = next(one for one in self.waiting[shard] if one.partner_id == taken.item.partner_id)
+        self.waiting[shard].remove(taken.item)
         self.running.append(taken)
-        self.passed_over.pop(shard, None)
-        for other in set(ready) - {shard}:
-            self.passed_over[other] += 1
-            assert self.passed_over[other] < len(SHARDS)
+        assert first_of_partner == taken.item
+        heads = {one.partner_id: one for one in reversed(self.waiting[shard])}
+        for partner, head in heads.items():
+            self.passed_over[head] += partner != taken.item.partner_id
+            assert self.passed_over[head] < len(PARTNERS)
+
+    def _is_ready(self) -> bool:
+        return any(lane.ready(self.time.seconds) for lane in self.lanes._rotation)
 
     @precondition(lambda self: self.running)
-    @rule(data=st.data(), answered=st.booleans())
-    def finish(self, data: st.DataObject, answered: bool) -> None:  # noqa: FBT001 - hypothesis names it
-        """A part ends, or finds that its shard is away."""
+    @rule(data=st.data(), reply=st.sampled_from([*Reply, Reply.UNANSWERED]))
+    def finish(self, data: st.DataObject, reply: Reply) -> None:
+        """A part ends, or finds that its shard is away, or has not asked."""
         taken = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
-        shard = taken.lane.shard
-        given_back = self.lanes.finished(taken, answered=answered)
-        if answered:
-            self.away_until.pop(shard, None)
+        before = set(self.lanes.away())
+        given_back = [piece for piece, _ in self.lanes.finished(taken, reply)]
+        self._note_reply(taken, reply, before)
+        if reply is Reply.UNANSWERED:
+            self.waiting[taken.lane.shard].append(taken.item)
+        else:
             self.ended[taken.item] += 1
             assert given_back == []
-        else:
-            self._note_away(shard, taken.item, given_back)
-        self.passed_over = Counter({name: n for name, n in self.passed_over.items() if self._is_ready(name)})
+        self._leave(given_back)
 
-    def _note_away(self, shard: str, item: str, given_back: list[str]) -> None:
-        until = self.lanes._lanes[shard].away_until
-        assert until is not None
-        assert until > self.time.seconds
-        self.away_until[shard] = until
+    def _note_reply(self, taken: Taken[Piece], reply: Reply, before: set[str]) -> None:
+        shard, after = taken.lane.shard, set(self.lanes.away())
+        self.missed[shard] += reply is Reply.UNANSWERED
+        if after - before:
+            assert reply is Reply.UNANSWERED
+            assert self.missed[shard] > 1 or self.lanes.away_servers()
+        if before - after:
+            assert reply is Reply.ANSWERED
+            assert taken.is_probe or taken.is_server_probe
+        if reply is Reply.ANSWERED:
+            self.missed[shard] = 0
+
+    @rule()
+    def tend(self) -> None:
+        """What is beyond their share leaves the lanes that are away."""
+        self._leave([piece for piece, _ in self.lanes.shed()])
+        away = self.lanes.away()
+        assert sum(len(self.waiting[shard]) for shard in away) <= self.held
+
+    def _leave(self, given_back: list[Piece]) -> None:
+        for piece in given_back:
+            (shard,) = (name for name in SHARDS if piece in self.waiting[name])
+            self.waiting[shard].remove(piece)
         self.ended.update(given_back)
-        if self.closed:
-            assert given_back == [item]
-            return
-        kept = [*self.waiting[shard], item]
-        excess = min(
-            max(0, sum(len(self.waiting[name]) for name in self.away_until) + 1 - self.held), len(kept)
-        )
-        assert given_back == kept[::-1][:excess]
-        self.waiting[shard] = kept[: len(kept) - excess]
 
-    @rule(seconds=st.sampled_from([0.1, 1.0, 30.0, 60.0]))
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        """A customer is placed elsewhere."""
+        held = self.lanes.held_away()
+        chosen = [piece for piece in held if data.draw(st.booleans())]
+        assert sorted(self.lanes.withdraw(chosen)) == sorted(chosen)
+        self._leave(chosen)
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 6.0, 60.0]))
     def pass_time(self, seconds: float) -> None:
-        """Back-offs end."""
+        """Cool-downs end, lanes get slow."""
         self.time.pass_time(seconds)
 
     @precondition(lambda self: not self.closed and next(self.numbers) > 10)
@@ -204,9 +224,14 @@ class LanesMachine(RuleBasedStateMachine):
         self.closed = True
 
     @invariant()
-    def no_shard_runs_more_than_it_may(self) -> None:
-        """Its limit; and one probe while it is away, beside what ran before."""
-        assert all(self._running_on(shard) <= self.limit for shard in SHARDS)
+    def nobody_runs_more_than_it_may(self) -> None:
+        """A shard its limit, a server its own, and while they are away one probe."""
+        for shard in SHARDS:
+            assert len(self._running_on(shard)) <= self.limit
+            assert sum(taken.is_probe for taken in self._running_on(shard)) <= 2
+        for server in ("db1.", "db2."):
+            assert len(self._running_on(server)) <= self.server_limit
+            assert sum(taken.is_server_probe for taken in self._running_on(server)) <= 1
 
     @invariant()
     def nothing_is_lost_and_nothing_ends_twice(self) -> None:
@@ -216,8 +241,17 @@ class LanesMachine(RuleBasedStateMachine):
         assert self.lanes.waiting() == len(waiting)
         assert self.accepted == waiting | running | set(self.ended)
         assert set(self.ended.values()) <= {1}
-        assert self.lanes.away() == sorted(self.away_until)
+
+    def teardown(self) -> None:
+        """Nothing starves: once every shard answers, all that waits is run, whatever went before."""
+        while self.running:
+            self.lanes.finished(self.running.pop(), Reply.ANSWERED)
+        for _ in range(10 * self.lanes.waiting() + 10):
+            self.time.pass_time(60)
+            while self._is_ready():
+                self.lanes.finished(take(self.lanes), Reply.ANSWERED)
+        assert self.lanes.waiting() == 0
 
 
 TestLanesMachine = LanesMachine.TestCase
-TestLanesMachine.settings = settings(max_examples=150, stateful_step_count=40)
+TestLanesMachine.settings = settings(max_examples=200, stateful_step_count=50)

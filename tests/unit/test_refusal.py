@@ -8,11 +8,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from shards.directory import Placement, PlacementState
-from tests.support.core import Site
+from tests.support.core import AWAY, Site
 from tests.support.fakes import NOON, ManualTime
 from tests.support.jobs import envelope_of, held_of, job_fields, placement_of
 from worker.conclusion import Deferral, Reason
 from worker.envelope import identity_of
+from worker.lane import Reply
 from worker.refusal import InboxInquiry, Refuse, rejected
 from worker.tasks import Task
 
@@ -25,7 +26,7 @@ def inquire(site: Site, placements: list[Placement]) -> tuple[list[bool | Deferr
     answers: list[bool | Deferral] = []
     tasks: list[Task] = []
 
-    def offer(shard: str, task: Task) -> str | None:
+    def offer(shard: str, task: Task) -> Deferral | None:
         assert shard in {"eu1", "eu2"}
         tasks.append(task)
         return None
@@ -52,9 +53,9 @@ def test_the_answer_comes_once_when_all_have_been_asked(site: Site, order: tuple
     """One row anywhere is enough to know the job."""
     site.answer(job_fields(customers=["c-3"]))
     answers, tasks = inquire(site, HERE)
-    assert tasks[order[0]].run()
+    assert tasks[order[0]].run() is Reply.ANSWERED
     assert answers == []
-    assert tasks[order[1]].run()
+    assert tasks[order[1]].run() is Reply.ANSWERED
 
     assert answers == [True]
 
@@ -64,7 +65,7 @@ def test_a_row_of_another_customer_or_job_is_not_this_job_s(site: Site) -> None:
     site.answer(job_fields(job_id="job-2", customers=["c-3"]))
     answers, tasks = inquire(site, HERE)
     for task in tasks:
-        assert task.run()
+        assert task.run() is Reply.ANSWERED
 
     assert answers == [False]
 
@@ -76,11 +77,11 @@ def test_one_shard_that_was_not_asked_leaves_the_question_open(site: Site, order
     answers, tasks = inquire(site, HERE)
     for number in order:
         if number == 1:
-            tasks[number].give_back("shard_away")
+            tasks[number].give_back(AWAY)
         else:
-            assert tasks[number].run()
+            assert tasks[number].run() is Reply.ANSWERED
 
-    assert answers == [Deferral(timedelta(), "shard_away")]
+    assert answers == [AWAY]
 
 
 def test_a_shard_that_cannot_be_asked_is_asked_again(site: Site) -> None:
@@ -88,7 +89,7 @@ def test_a_shard_that_cannot_be_asked_is_asked_again(site: Site) -> None:
     site.lose_shard("eu2")
     answers, tasks = inquire(site, HERE)
 
-    assert [task.run() for task in tasks] == [True, False]
+    assert [task.run() for task in tasks] == [Reply.ANSWERED, Reply.UNANSWERED]
     assert answers == []
 
 
@@ -97,7 +98,7 @@ def test_a_lane_that_fails_unexpectedly_is_no_answer(site: Site) -> None:
     answers: list[bool | Deferral] = []
     tasks: list[Task] = []
 
-    def offer(shard: str, task: Task) -> str | None:
+    def offer(shard: str, task: Task) -> Deferral | None:
         if shard == "eu1":
             raise LookupError
         tasks.append(task)

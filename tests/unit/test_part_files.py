@@ -1,0 +1,66 @@
+"""Attachments and absent shards: nothing is fetched for a part that could not run."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.core import AWAY, Site
+from tests.support.intake import attachment
+from tests.support.jobs import job_fields, orders
+from worker.conclusion import Answer, Return
+
+
+@pytest.fixture
+def fetched(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of what is fetched."""
+    names: list[str] = []
+    fetch = site.fetcher.fetch
+
+    def noting(job_id: str, references: list[Any]) -> Any:
+        names.extend(reference.name for reference in references)
+        return fetch(job_id, references)
+
+    monkeypatch.setattr(site.fetcher, "fetch", noting)
+    return names
+
+
+def customer(customer_id: str, order_no: int, *names: str) -> dict[str, Any]:
+    return {"customer_id": customer_id, "payload": {"order_no": order_no}, "attachments": list(names)}
+
+
+def test_nothing_is_fetched_for_a_shard_that_is_away(site: Site, fetched: list[str]) -> None:
+    """The job comes again when the lane says; its part is not even offered."""
+    site.unadmitted["eu1"] = AWAY
+    conclusion = site.conclude(job_fields(attachments=[attachment(site)]))
+
+    assert conclusion == Return(AWAY.after, "shard_away")
+    assert (fetched, site.offered) == ([], [])
+
+
+def test_a_part_without_attachments_waits_in_its_lane(site: Site, fetched: list[str]) -> None:
+    """It costs nothing to hold."""
+    site.unadmitted["eu1"] = AWAY
+
+    assert isinstance(site.conclude(job_fields()), Answer)
+    assert fetched == []
+
+
+def test_only_the_files_of_the_others_are_fetched(site: Site, fetched: list[str]) -> None:
+    """They run; the part whose shard is away waits for another delivery."""
+    site.unadmitted["eu1"] = AWAY
+    files = [attachment(site, "one.csv"), attachment(site, "three.csv")]
+    customers = [customer("c-1", 1, "one.csv"), customer("c-3", 3, "three.csv")]
+    conclusion = site.conclude(job_fields(customers=customers, attachments=files))
+
+    assert conclusion == Return(AWAY.after, "shard_away")
+    assert (fetched, orders(site.path, "eu2")) == (["three.csv"], [3])
+
+
+def test_a_part_whose_files_the_others_need_anyway_goes_to_its_lane(site: Site, fetched: list[str]) -> None:
+    """To be held there, so that they are not fetched again and again."""
+    site.unadmitted["eu1"] = AWAY
+    customers = [customer("c-1", 1, "lines.csv"), customer("c-3", 3, "lines.csv")]
+    conclusion = site.conclude(job_fields(customers=customers, attachments=[attachment(site)]))
+
+    assert isinstance(conclusion, Answer)
+    assert (fetched, site.offered) == (["lines.csv"], ["c-1", "c-3"])

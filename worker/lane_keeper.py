@@ -1,0 +1,58 @@
+"""Looks after what waits in the lanes: gives back what they cannot hold or belongs elsewhere by now."""
+
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from shards.directory import Directory, DirectoryUnavailable, Placement
+from worker.conclusion import Deferral
+from worker.lanes import Lanes
+from worker.tasks import Task
+
+INTERVAL_SECONDS: Final = 1.0
+TURNS_TO_LOOK: Final = 5
+ELSEWHERE: Final = Deferral(timedelta(), "placement_stale")
+
+
+class LaneKeeper:
+    """Runs on a thread of its own until the stop.
+
+    What is held for a shard that is away can be held for long. So every few seconds the directory is asked
+    whether its customers are still to be found there: an operator may have paused, moved or given up one.
+    """
+
+    def __init__(self, lanes: Lanes[Task], directory: Directory, stop: threading.Event) -> None:
+        self._lanes = lanes
+        self._directory = directory
+        self._stop = stop
+        self._turns = 0
+
+    def run(self) -> None:
+        """Tend the lanes every second until stopped."""
+        while not self._stop.wait(INTERVAL_SECONDS):
+            self.tend()
+
+    def tend(self) -> None:
+        """One turn: give back the excess, and every few turns what is placed elsewhere."""
+        for task, deferral in self._lanes.shed():
+            task.give_back(deferral)
+        self._turns += 1
+        if self._turns % TURNS_TO_LOOK == 0:
+            self._give_back_misplaced()
+
+    def _give_back_misplaced(self) -> None:
+        held = self._lanes.held_away()
+        if not held:
+            return
+        customer_ids = {placement.customer_id for task in held for placement in task.placements}
+        try:
+            found = self._directory.find(tuple(customer_ids))
+        except DirectoryUnavailable:
+            return
+        for task in self._lanes.withdraw([task for task in held if _is_misplaced(task, found)]):
+            task.give_back(ELSEWHERE)
+
+
+def _is_misplaced(task: Task, found: Mapping[str, Placement]) -> bool:
+    return any(found.get(placement.customer_id) != placement for placement in task.placements)

@@ -1,0 +1,76 @@
+"""The lanes' rules as the configuration has them: limits of shards and servers, waits, what may be held."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from config import settings
+from config.settings import Settings
+from shards.engines import Shard, Shards
+from worker.backoff import half_jitter
+
+SLOW_AFTER: Final = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Berth:
+    """Where a shard's lane lies: its server, and how many parts may run on the shard at once."""
+
+    server: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRules:
+    """What `Lanes` go by.
+
+    `held_maximum` is how much of the room lanes that are away may fill, and again those that are slow: where
+    the first part has waited for longer than `slow_after`. None: no lane is ever called slow.
+    """
+
+    berth_of: Callable[[str], Berth]
+    server_limit: Callable[[str], int]
+    held_maximum: int
+    base_delay: timedelta
+    maximum_delay: timedelta
+    probe_maximum: timedelta
+    slow_after: timedelta | None = None
+
+    def cool_down_seconds(self, tries: int, chance: float) -> float:
+        """How long to wait before the next probe, after so many questions in a row that were in vain."""
+        maximum = max(self.base_delay, self.probe_maximum)
+        return half_jitter(tries, self.base_delay, maximum, chance).total_seconds()
+
+    def return_delay(self, lasted_seconds: float, chance: float) -> timedelta:
+        """How long what cannot be held stays on its queue: a quarter of how long it has lasted, at most.
+
+        So all is there soon after the end, and in a long absence the queue is not asked in vain all the time.
+        """
+        quarter = timedelta(seconds=max(0.0, lasted_seconds) / 4)
+        ceiling = min(max(quarter, self.base_delay), self.maximum_delay)
+        return max(half_jitter(1, ceiling, ceiling, chance), min(self.base_delay, self.maximum_delay))
+
+
+def lane_rules(configured: Settings, shards: Shards, threads: int) -> LaneRules:
+    """The rules for this many worker threads; raises `UnknownShard` when asked for the berth of one."""
+    several_servers = len({shards.get(name).server for name in shards.names}) > 1
+    default_limit = max(1, threads // 2) if several_servers else threads
+
+    def server_limit(name: str) -> int:
+        section = configured.servers.get(name, settings.Server())
+        return min(section.limit or default_limit, section.connections)
+
+    return LaneRules(
+        berth_of=lambda name: _berth_of(shards.get(name)),
+        server_limit=server_limit,
+        held_maximum=max(1, configured.worker.in_hand_max // 4),
+        base_delay=configured.deferral.away_base_delay,
+        maximum_delay=configured.deferral.away_max_delay,
+        probe_maximum=configured.deferral.probe_max_delay,
+        slow_after=SLOW_AFTER if len(shards.names) > 1 else None,
+    )
+
+
+def _berth_of(shard: Shard) -> Berth:
+    return Berth(shard.server, shard.limit)

@@ -1,0 +1,38 @@
+"""The work in the lanes: parts are put into them, worker threads take them out and run them."""
+
+import threading
+
+from worker.clock import Clock
+from worker.conclusion import Deferral
+from worker.executor import Executor
+from worker.job_in_hand import Part
+from worker.lanes import SHUTDOWN, Lanes
+from worker.tasks import PartTask, Task
+
+
+class LaneWork:
+    """Puts parts into their lanes and runs what is taken from there; thread-safe."""
+
+    def __init__(self, lanes: Lanes[Task], executor: Executor, clock: Clock, stop: threading.Event) -> None:
+        self._lanes = lanes
+        self._executor = executor
+        self._clock = clock
+        self._stop = stop
+
+    def offer(self, part: Part) -> Deferral | None:
+        """Put a part into its shard's lane; None when it was taken, else why not and when to come again."""
+        assert part.placement is not None  # noqa: S101 - a job offers only parts that have a shard
+        part.queued_at = self._clock.monotonic()
+        return self._lanes.offer(part.placement.shard, PartTask(part, self._executor))
+
+    def run(self) -> None:
+        """A worker thread: take a task, run it, and give back what its lane cannot hold."""
+        while (taken := self._lanes.take()) is not None:
+            reply = taken.item.run()
+            for task, deferral in self._lanes.finished(taken, reply):
+                task.give_back(SHUTDOWN if self._stop.is_set() else deferral)
+
+    def stop(self) -> None:
+        """Give back at once what has not started; what runs goes on to its end."""
+        for task in self._lanes.close():
+            task.give_back(SHUTDOWN)
