@@ -1,12 +1,17 @@
 """Every place at once: one question put to many shards in threads, answers as they come."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from difflib import get_close_matches
 from queue import Empty, SimpleQueue
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Annotated, Final, Generic, NamedTuple, TypeVar
 
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
@@ -19,6 +24,12 @@ Value = TypeVar("Value")
 Question = Callable[[Shard, str | None], Value]
 
 FOR_EVER_SECONDS: Final = threading.TIMEOUT_MAX
+
+ShardsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SHARD]...", show_default=False, help="Which shards. Without any: all."),
+]
+JobsOption = Annotated[int, typer.Option("--jobs", min=1, max=64, help="How many places at a time.")]
 
 
 class Answer(NamedTuple, Generic[Value]):
@@ -43,6 +54,26 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> CommandError:
     close = get_close_matches(name, list(known), n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return CommandError(f"There is no {what} {name!r}.{hint}")
+
+
+def ask_with_progress(
+    settings: Settings, names: Sequence[str], question: Question[Value], *, jobs: int
+) -> Iterator[Answer[Value]]:
+    """Put the question to every place of these shards, as `ask_every` does, with a bar on a terminal."""
+    places = chosen_places(settings, names)
+    console = Console(stderr=True)
+    progress = Progress(
+        *(TextColumn("{task.completed}/{task.total}"), BarColumn(), TimeElapsedColumn()),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    with closing(Shards(settings.shards)) as shards, progress as bar:
+        task = bar.add_task("places", total=len(places))
+        for answer in ask_every(shards, places, question, jobs=jobs):
+            bar.advance(task)
+            yield answer
 
 
 def ask_every(

@@ -1,13 +1,10 @@
 """`shardworker shards migrate`: the worker's own tables brought to this release's version, everywhere."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Annotated, Literal, NamedTuple
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from config.settings import Settings
 from shards.engines import Shard, Shards
@@ -15,15 +12,16 @@ from shards.migration_steps import LATEST_VERSION
 from shards.migrations import Migrated, Step, find_version, migrate, plan, script
 from worker.cli.common import ConfigOption, JsonOption, open_settings
 from worker.cli.errors import CommandError
-from worker.cli.every_place import Answer, Question, Value, ask_every, chosen_places
+from worker.cli.every_place import (
+    JobsOption,
+    Question,
+    ShardsArgument,
+    ask_every,
+    ask_with_progress,
+    chosen_places,
+)
 from worker.cli.output import print_json, print_line
 from worker.cli.places import place_name
-
-ShardsArgument = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[SHARD]...", show_default=False, help="Which shards. Without any: all."),
-]
-JobsOption = Annotated[int, typer.Option("--jobs", min=1, max=64, help="How many shards at a time.")]
 
 
 class Line(NamedTuple):
@@ -91,34 +89,12 @@ def _lines(
     settings: Settings, names: Sequence[str], question: Question[Migrated], jobs: int, *, quiet: bool
 ) -> Iterator[Line]:
     """A line for each place, printed as it comes unless `quiet`."""
-    for answer in _with_progress(settings, names, question, jobs):
+    for answer in ask_with_progress(settings, names, question, jobs=jobs):
         old, new = answer.value or (None, None)
         line = Line(place_name(answer.place), old, new, answer.milliseconds, answer.error)
         if not quiet:
             print_line(str(line))
         yield line
-
-
-def _with_progress(
-    settings: Settings, names: Sequence[str], question: Question[Value], jobs: int
-) -> Iterator[Answer[Value]]:
-    """The places' answers, counted by a bar on a terminal."""
-    places = chosen_places(settings, names)
-    console = Console(stderr=True)
-    with (
-        closing(Shards(settings.shards)) as shards,
-        Progress(
-            *(TextColumn("{task.completed}/{task.total}"), BarColumn(), TimeElapsedColumn()),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-            redirect_stdout=sys.stdout.isatty(),
-        ) as bar,
-    ):
-        task = bar.add_task("places", total=len(places))
-        for answer in ask_every(shards, places, question, jobs=jobs):
-            bar.advance(task)
-            yield answer
 
 
 def _report(lines: Sequence[Line], *, as_json: bool) -> None:
