@@ -2,6 +2,8 @@
 
 import typer
 
+from worker.cli.moves import move_customer
+from worker.cli.placing import place_customers
 from worker.cli.shards_controls import pause, resume
 from worker.cli.shards_migrate import migrate_shards
 from worker.cli.shards_purge import purge_shards
@@ -18,4 +20,6 @@ def build_app() -> typer.Typer:
     app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("purge")(purge_shards)
+    app.command("place")(place_customers)
+    app.command("move")(move_customer)
     return app
