@@ -9,12 +9,26 @@ from typing import Any, Final, NamedTuple
 
 # A key's columns stand before its values: nothing but the first parenthesis can be the columns.
 POSTGRESQL_KEY: Final = re.compile(r'[^(]*\(([\w$", ]+)\)=\(')
+POSTGRESQL_GENERATED: Final = re.compile(r'Column "([\w$ ]+)" is a(?:n identity| generated) column')
 SQLITE_COLUMNS: Final = re.compile(r"(?:UNIQUE|NOT NULL) constraint failed: (\w+\.[\w., ]+)$")
 SQLITE_CHECK: Final = re.compile(r"CHECK constraint failed: (\w+)$")
 SQLITE_STRICT: Final = re.compile(r"cannot store \w+ value in \w+ column (\w+)\.(\w+)$")
-MARIADB_KEY: Final = re.compile(r"for key '([\w.$]+)'$")
-MARIADB_COLUMN: Final = re.compile(r"[Cc]olumn '([\w$]+)' (?:at row \d+|cannot be null)$")
-MARIADB_VALUE_COLUMN: Final = re.compile(r"for column `[\w$]+`\.`([\w$]+)`\.`([\w$]+)` at row \d+$")
+# Each is anchored at the end of the text: what stands before may be a value, and look like a name.
+MARIADB_NAMES: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"for key '(?:(?P<table>[\w$]+)\.)?(?P<constraint>[\w$]+)'$",
+        r"[Cc]olumn '(?P<columns>[\w$]+)' (?:at row \d+|cannot be null)$",
+        r"[Cc]olumn `[\w$]+`\.`(?P<table>[\w$]+)`\.`(?P<columns>[\w$]+)` at row \d+$",
+        r"^Field '(?P<columns>[\w$]+)' doesn't have a default value$",
+        r"generated column '(?P<columns>[\w$]+)' in table '(?P<table>[\w$]+)' [\w ]+\.?$",
+        r"^CONSTRAINT `(?P<constraint>[\w$]+)` failed for `[\w$]+`\.`(?P<table>[\w$]+)`$",
+        r"^CONSTRAINT `(?P<table>[\w$]+)\.(?P<columns>[\w$]+)` failed for `[\w$]+`\.`[\w$]+`$",
+        r"^Check constraint '(?P<constraint>[\w$]+)' is violated\.$",
+        r"^CHECK OPTION failed [`'][\w$]+[`.']+(?P<table>[\w$]+)[`']$",
+        r"`(?P<table>\w+)`, CONSTRAINT `(?P<constraint>[\w$]+)` FOREIGN KEY \((?P<columns>[^)]+)\) REFERENCES",
+    )
+)
 
 
 class Names(NamedTuple):
@@ -46,6 +60,8 @@ def _from_postgresql(error: BaseException) -> Names:
     if diagnostics is None:
         return Names()
     columns: tuple[str, ...] = (diagnostics.column_name,) if diagnostics.column_name else ()
+    if generated := POSTGRESQL_GENERATED.match(diagnostics.message_detail or ""):
+        columns = (generated[1],)
     key = POSTGRESQL_KEY.match(diagnostics.message_detail or "")
     if key and not columns and diagnostics.constraint_name:
         columns = tuple(column.strip(' "') for column in key[1].split(","))
@@ -65,10 +81,9 @@ def _from_sqlite(text: str) -> Names:
 
 def _from_mariadb(error: BaseException) -> Names:
     text = str(error.args[1]) if len(error.args) > 1 else ""
-    if match := MARIADB_KEY.search(text):
-        return Names(constraint=match[1])
-    if match := MARIADB_VALUE_COLUMN.search(text):
-        return Names(table=match[1], columns=(match[2],))
-    if match := MARIADB_COLUMN.search(text):
-        return Names(columns=(match[1],))
-    return Names()
+    found = next((match for pattern in MARIADB_NAMES if (match := pattern.search(text))), None)
+    if found is None:
+        return Names()
+    names = found.groupdict()
+    columns = tuple(column.strip(" `") for column in (names.get("columns") or "").split(",") if column)
+    return Names(names.get("table"), columns, names.get("constraint"))

@@ -60,6 +60,7 @@ SQLSTATES: Final[Mapping[str, Verdict]] = {
     "23505": UNIQUE,
     "23514": CHECK,
     "44000": CHECK,
+    "428C9": INVALID,  # a value for a generated column
     "54000": TOO_LONG,  # a value that does not fit an index entry
 }
 SQLSTATE_CLASSES: Final[Mapping[str, Verdict]] = {
@@ -78,34 +79,34 @@ SQLSTATE_CLASSES: Final[Mapping[str, Verdict]] = {
     "42": DEFECT,
 }
 
+PLAN_OUTDATED: Final = ("0A000", "RevalidateCachedQuery")
+"""A table was altered after the statement on it had been prepared: the next transaction prepares it anew."""
+
 MARIADB_ERRNOS: Final[Mapping[int, Verdict]] = {
-    1213: CONFLICT,
-    1020: CONFLICT,
-    1205: BUSY,
-    3572: BUSY,
-    1317: TIMEOUT,
-    1969: TIMEOUT,
-    3024: TIMEOUT,
-    1048: NOT_NULL,
-    1062: UNIQUE,
-    1264: OUT_OF_RANGE,
-    1265: INVALID,
-    1292: INVALID,
-    1366: INVALID,
-    1406: TOO_LONG,
-    1451: FOREIGN_KEY,
-    1452: FOREIGN_KEY,
-    1690: OUT_OF_RANGE,
-    3819: CHECK,
-    4025: CHECK,
-    1054: DEFECT,
-    1064: DEFECT,
-    1142: DEFECT,
-    1146: DEFECT,
-    1364: DEFECT,
-    **dict.fromkeys((0, 1040, 1045, 1049, 1053, 1129, 1130, 1203, 1226, 1290, 1836, 1927), AWAY),
-    **dict.fromkeys((2002, 2003, 2005, 2006, 2013, 2014, 2026, 2055, 4031), AWAY),
+    **dict.fromkeys((1020, 1213, 1412, 1614, 1615, 3101), CONFLICT),
+    **dict.fromkeys((1205, 1689, 3572), BUSY),
+    **dict.fromkeys((1317, 1969, 3024), TIMEOUT),
+    **dict.fromkeys((1048, 1263, 1364), NOT_NULL),  # 1364: left out, and there is no default
+    **dict.fromkeys((1022, 1062, 1169, 1586, 1761, 1762), UNIQUE),
+    **dict.fromkeys((1216, 1217, 1451, 1452, 1557), FOREIGN_KEY),
+    **dict.fromkeys((1369, 1526, 3819, 4025), CHECK),
+    1644: INTEGRITY,  # SIGNAL
+    **dict.fromkeys((1118, 1153, 1301, 1406), TOO_LONG),
+    **dict.fromkeys((1264, 1441, 1690), OUT_OF_RANGE),
+    **dict.fromkeys((1265, 1292, 1300, 1365, 1366, 1411, 1416), INVALID),
+    **dict.fromkeys((1906, 3105), INVALID),  # a value for a generated column
+    **dict.fromkeys((3140, 3141, 4038), INVALID),  # JSON
+    **dict.fromkeys((1054, 1064, 1109, 1136, 1146, 1305, 1318, 1356, 1582), DEFECT),
+    **dict.fromkeys((1142, 1143, 1227, 1370), DEFECT),
+    **dict.fromkeys((0, 1040, 1042, 1043, 1047, 1053, 1080, 1129, 1130, 1135, 1203, 1226), AWAY),
+    **dict.fromkeys((1152, 1158, 1159, 1160, 1161, 1184, 1927, 4031), AWAY),
+    **dict.fromkeys((1698, 1820, 1862, 3118, 4151), AWAY),  # the account
+    **dict.fromkeys((1290, 1836), AWAY),  # a primary that became a standby refuses writes
+    **dict.fromkeys((3, 28, 1021, 1026, 1030, 1037, 1041, 1114, 1180), AWAY),  # disk or memory is full
+    **dict.fromkeys((2002, 2003, 2005, 2006, 2013, 2014, 2026, 2055, 2059), AWAY),
 }
+MARIADB_LOGIN_ERRNOS: Final = frozenset({1044, 1045, 1049})
+"""No access or no such database: away when connecting, a handler's defect in a statement."""
 
 SQLITE_EXTENDED_CODES: Final[Mapping[int, Verdict]] = {
     275: CHECK,
@@ -129,13 +130,20 @@ SQLITE_PRIMARY_CODES: Final[Mapping[int, Verdict]] = {
 SQLITE_PRIMARY_MASK: Final = 0xFF
 
 
-def by_sqlstate(sqlstate: str) -> Verdict | None:
-    """The verdict on a PostgreSQL error; `None` for a code that stands in no table."""
+def by_sqlstate(sqlstate: str, raised_in: str | None = None) -> Verdict | None:
+    """The verdict on a PostgreSQL error; `None` for a code that stands in no table.
+
+    `raised_in` is the server's function that raised it.
+    """
+    if (sqlstate, raised_in) == PLAN_OUTDATED:
+        return CONFLICT
     return SQLSTATES.get(sqlstate) or SQLSTATE_CLASSES.get(sqlstate[:2])
 
 
-def by_mariadb_errno(errno: int) -> Verdict | None:
+def by_mariadb_errno(errno: int, *, connecting: bool = False) -> Verdict | None:
     """The verdict on a MariaDB or MySQL error; `None` for a code that stands in no table."""
+    if errno in MARIADB_LOGIN_ERRNOS:
+        return AWAY if connecting else DEFECT
     return MARIADB_ERRNOS.get(errno)
 
 

@@ -68,7 +68,7 @@ def classify(error: BaseException, dialect: str) -> Failure:
     if isinstance(error, exc.TimeoutError):
         return failure_of(failure_codes.AWAY, "all connections are in use")
     origin = error.orig if isinstance(error, exc.StatementError) and error.orig else error
-    verdict = _by_code(origin, dialect) or _without_code(error, origin)
+    verdict = _by_code(error, origin, dialect) or _without_code(error, origin)
     if verdict is None:
         return failure_of(failure_codes.HANDLER, type(origin).__name__)
     if verdict.kind is Kind.PERMANENT:
@@ -76,14 +76,22 @@ def classify(error: BaseException, dialect: str) -> Failure:
     return failure_of(verdict, *read_names(origin, dialect).phrases(), _native_code(origin))
 
 
-def _by_code(error: BaseException, dialect: str) -> Verdict | None:
-    code = _code_of(error) if _is_from_driver(error) else None
+def _by_code(error: BaseException, origin: BaseException, dialect: str) -> Verdict | None:
+    code = _code_of(origin) if _is_from_driver(origin) else None
     if isinstance(code, str):
-        return failure_codes.by_sqlstate(code)
+        return failure_codes.by_sqlstate(code, _raised_in(origin))
+    if isinstance(code, int) and dialect == "sqlite":
+        return failure_codes.by_sqlite_code(code)
     if isinstance(code, int):
-        by_number = failure_codes.by_sqlite_code if dialect == "sqlite" else failure_codes.by_mariadb_errno
-        return by_number(code)
+        connecting = isinstance(error, exc.DBAPIError) and error.statement is None
+        return failure_codes.by_mariadb_errno(code, connecting=connecting)
     return None
+
+
+def _raised_in(error: BaseException) -> str | None:
+    """The function of PostgreSQL's own that raised the error: the same in every language."""
+    diagnostics = getattr(error, "diag", None)
+    return diagnostics.source_function if diagnostics is not None else None
 
 
 def _without_code(error: BaseException, origin: BaseException) -> Verdict | None:

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection, RootTransaction, TwoPhaseTransaction
 from sqlalchemy.exc import DBAPIError
 
 from shards import failure_codes
-from shards.failures import KnownFailure, failure_of
+from shards.failures import Kind, KnownFailure, classify, failure_of
 
 
 class TransactionGuarded(Exception):
@@ -32,19 +32,18 @@ class ConnectionLost(KnownFailure):
 class PartConnection(Connection):
     """A connection on which a second transaction is refused in words that a handler's author understands.
 
-    It also remembers the last error that its own database gave it (`met`).
+    It also remembers the last error that its own database gave it (`met`), and the last deadlock or
+    serialization failure (`conflict`).
     """
 
     _own_error: BaseException | None = None
+    conflict: BaseException | None = None
 
     def note_error(self, error: BaseException) -> None:
         """Remember an error of the driver; the engine's events call this."""
         self._own_error = error
-
-    @property
-    def last_error(self) -> BaseException | None:
-        """The last error that the database gave, whatever became of it."""
-        return self._own_error
+        if classify(error, self.dialect.name).kind is Kind.RETRY_TRANSACTION:
+            self.conflict = error
 
     def met(self, error: BaseException) -> bool:
         """Whether the error came from this connection: its last one, or any once the connection is lost."""

@@ -96,16 +96,10 @@ def mark_stands(connection: Connection) -> bool:
     try:
         connection.exec_driver_sql(f"RELEASE SAVEPOINT {MARK}")
     except DBAPIError as error:
-        if error.orig is not None and number_of(error.orig) == NO_SUCH_SAVEPOINT:
+        if error.orig is not None and error.orig.args[:1] == (NO_SUCH_SAVEPOINT,):
             return False
         raise
     return True
-
-
-def number_of(error: BaseException) -> int:
-    """The server's number for a driver's error, or the driver's own; 0 for any other error."""
-    first = error.args[0] if error.args else None
-    return first if isinstance(first, int) else 0
 
 
 def _forget(connection: Any, info: dict[str, Any]) -> None:

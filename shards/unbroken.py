@@ -5,12 +5,19 @@ from contextlib import contextmanager
 from typing import Final
 
 from shards import failure_codes
-from shards.claims import StatementFailedUnnoticed
+from shards.failures import KnownFailure, failure_of
 from shards.guard import PartConnection
 from shards.inbox import BrokenTransaction
-from shards.mariadb import mark_stands, number_of, set_mark
+from shards.mariadb import mark_stands, set_mark
 
 DIALECTS: Final = frozenset({"mysql", "mariadb"})
+
+
+class RolledBackByServer(KnownFailure):
+    """A deadlock took the whole transaction away, savepoints too, whatever the handler made of that."""
+
+    def __init__(self) -> None:
+        super().__init__(failure_of(failure_codes.CONFLICT))
 
 
 @contextmanager
@@ -19,18 +26,18 @@ def unbroken_transaction(connection: PartConnection) -> Iterator[None]:
 
     Raises:
         BrokenTransaction: the transaction was ended inside the block.
-        StatementFailedUnnoticed: the server rolled it back, by a deadlock that the block went on after.
+        RolledBackByServer: there was a deadlock inside the block, which hid it or raised what came of it.
     """
     if connection.dialect.name not in DIALECTS:
         yield
         return
     set_mark(connection)
-    yield
-    last_error = connection.last_error
-    if mark_stands(connection):
-        return
-    raise StatementFailedUnnoticed if _rolls_back(last_error) else BrokenTransaction
-
-
-def _rolls_back(error: BaseException | None) -> bool:
-    return error is not None and failure_codes.by_mariadb_errno(number_of(error)) is failure_codes.CONFLICT
+    try:
+        yield
+    except Exception as error:
+        if connection.conflict is not None:
+            raise RolledBackByServer from error
+        raise
+    conflict = connection.conflict
+    if not mark_stands(connection):
+        raise BrokenTransaction if conflict is None else RolledBackByServer

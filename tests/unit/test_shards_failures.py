@@ -115,7 +115,7 @@ def test_mariadb_is_told_by_its_number(errno: int, kind: Kind, code: str) -> Non
 @pytest.mark.parametrize(
     ("errno", "message", "detail", "named"),
     [
-        (1062, f"Duplicate entry '{SECRET}' for key 'orders.by_number'", None, "orders.by_number"),
+        (1062, f"Duplicate entry '{SECRET}' for key 'orders.by_number'", None, "table orders, constraint by_number"),
         (1048, "Column 'name' cannot be null", "name", "name"),
         (1406, "Data too long for column 'name' at row 1", "name", "name"),
         (1366, f"Incorrect integer value: '{SECRET}' for column `d`.`orders`.`n` at row 1", "n", "orders"),
