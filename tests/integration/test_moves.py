@@ -17,7 +17,8 @@ from shards.inbox import PlacementStale
 from shards.moves import Step
 from shards.placement_rows import change_row, lock_row
 from tests.support.mariadb import MariaDBServer
-from tests.support.move_protocol import CrashProtocol, MoveProtocol, RivalProtocol
+from tests.support.move_crash_protocol import CrashProtocol, RivalProtocol
+from tests.support.move_protocol import MoveProtocol
 from tests.support.moving import CUSTOMER, Site, inbox_at, make_place
 from tests.support.parts import identity
 from tests.support.postgresql import PostgreSQLServer

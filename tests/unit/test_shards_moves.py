@@ -8,7 +8,8 @@ import pytest
 
 from config import settings
 from shards.engines import Shard
-from tests.support.move_protocol import CrashProtocol, MoveProtocol, RivalProtocol
+from tests.support.move_crash_protocol import CrashProtocol, RivalProtocol
+from tests.support.move_protocol import MoveProtocol
 from tests.support.moving import Site, make_place
 
 

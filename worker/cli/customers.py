@@ -4,9 +4,10 @@ import json
 import re
 import time
 from contextlib import closing
-from typing import Any, Final
+from typing import Any
 
 from config.settings import Settings
+from config.text import CUSTOMER_ID
 from shards.customer_places import CustomerPlace
 from shards.directory import BadPlacement, Placement, PlacementState, StaticDirectory, checked_placement
 from shards.directory_function import FunctionSource
@@ -14,8 +15,6 @@ from shards.engines import Shard
 from shards.open_directory import checked, open_catalog
 from worker.cli.errors import CommandError
 from worker.cli.every_place import unknown_name
-
-CUSTOMER_ID: Final = re.compile("[!-~]{1,128}")
 
 
 def find_customer(settings: Settings, customer_id: str) -> Placement | None:
@@ -43,7 +42,7 @@ def new_placement(settings: Settings, customer_id: str, shard_name: str, schema:
     """A place for a customer that has none; `CommandError` for a shard, schema or id that cannot be."""
     if shard_name not in settings.shards:
         raise unknown_name("shard", shard_name, settings.shards)
-    if not CUSTOMER_ID.fullmatch(customer_id):
+    if not re.match(CUSTOMER_ID, customer_id):
         raise CommandError("A customer's id is 1 to 128 printable ASCII characters without spaces.")
     told = {"shard": shard_name, "schema": schema}
     placement = checked_placement(customer_id, told, settings.shards)
