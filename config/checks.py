@@ -1,7 +1,7 @@
 """Checks across sections: what no single value shows. Problems refuse the start, warnings only say so."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from config.masking import holds_password
 from config.measures import format_duration
 from config.problems import Location, found, unknown_name
-from config.settings import Settings, Shard
+from config.settings import Partner, Settings, Shard
 
 SQS_LEASE_MINIMUM: Final = timedelta(seconds=3)
 SQS_LEASE_MAXIMUM: Final = timedelta(hours=12)
@@ -42,6 +42,7 @@ def find_problems(settings: Settings) -> list[Finding]:
         *_lease_problems(settings),
         *_delay_problems(settings),
         *_shard_problems(settings),
+        *_directory_problems(settings),
         *_placement_problems(settings),
         *_bucket_problems(settings),
         *_path_problems(settings),
@@ -103,13 +104,34 @@ def _delay_problems(settings: Settings) -> Iterator[Finding]:
             yield Finding(location, f"expected {least}, found {format_duration(longest)}")
 
 
-def _shard_problems(settings: Settings) -> Iterator[Finding]:
+def _databases(settings: Settings) -> Iterator[tuple[Location, Shard]]:
+    """Every shard, and the catalog, which has a shard's keys."""
     for name, shard in settings.shards.items():
-        location = ("shards", name, "url")
+        yield ("shards", name), shard
+    if settings.directory.catalog is not None:
+        yield ("directory", "catalog"), settings.directory.catalog
+
+
+def _shard_problems(settings: Settings) -> Iterator[Finding]:
+    for section, shard in _databases(settings):
+        location = (*section, "url")
         if not _is_database(shard.url):
             yield Finding(location, f"expected {DATABASE_FORMS}, found {found(shard.url)}")
         elif shard.password_file and holds_password(shard.url):
             yield Finding(location, "expected no password beside password_file, found one in the URL")
+
+
+def _directory_problems(settings: Settings) -> Iterator[Finding]:
+    directory = settings.directory
+    sources = {
+        "customers": bool(directory.customers),
+        "catalog": directory.catalog is not None,
+        "function": directory.function is not None,
+    }
+    named = [name for name, is_there in sources.items() if is_there]
+    if len(named) > 1:
+        text = f"expected one source of customers, found {' and '.join(named)}: remove all but one"
+        yield Finding(("directory",), text)
 
 
 def _placement_problems(settings: Settings) -> Iterator[Finding]:
@@ -141,10 +163,8 @@ def _path_problems(settings: Settings) -> Iterator[Finding]:
     paths = [
         (("worker", "state_directory"), settings.worker.state_directory),
         (("attachments", "directory"), settings.attachments.directory),
-        *(
-            (("shards", name, "password_file"), shard.password_file)
-            for name, shard in settings.shards.items()
-        ),
+        *(((*section, "password_file"), shard.password_file) for section, shard in _databases(settings)),
+        *(((*section, "tls_ca_file"), shard.tls_ca_file) for section, shard in _databases(settings)),
     ]
     for location, path in paths:
         if path is not None and not path.is_absolute():
@@ -169,24 +189,17 @@ def _handler_problems(settings: Settings) -> Iterator[Finding]:
 def _shard_warnings(settings: Settings) -> Iterator[Finding]:
     if not settings.shards:
         yield Finding(("shards",), "there is no shard: every customer of every job will be unknown")
-    for name, shard in _with_password(settings.shards.items()):
-        if shard.password_file is None:
+    for section, shard in _databases(settings):
+        if holds_password(shard.url) and shard.password_file is None:
             advice = (
                 "the password stands in the URL; put it into a file of its own and name it in password_file"
             )
-            yield Finding(("shards", name, "url"), advice)
-
-
-def _with_password(shards: Iterable[tuple[str, Shard]]) -> Iterator[tuple[str, Shard]]:
-    return ((name, shard) for name, shard in shards if holds_password(shard.url))
+            yield Finding((*section, "url"), advice)
 
 
 def _partner_warnings(settings: Settings) -> Iterator[Finding]:
-    customers = settings.directory.customers
     for partner_id, partner in settings.partners.items():
-        unknown = [
-            customer for customer in partner.customers if customer != "*" and customer not in customers
-        ]
+        unknown = _unknown_customers(settings, partner)
         if unknown:
             names = ", ".join(found(customer) for customer in unknown[:NAMES_SHOWN])
             text = f"in no shard's directory: {names}{' and more' if len(unknown) > NAMES_SHOWN else ''}"
@@ -194,6 +207,14 @@ def _partner_warnings(settings: Settings) -> Iterator[Finding]:
         if not partner.customers or not partner.types:
             text = "nothing is granted: both customers and types need an entry, or '*' for all"
             yield Finding(("partners", partner_id), text)
+
+
+def _unknown_customers(settings: Settings, partner: Partner) -> list[str]:
+    """The customers that nobody has; a catalog or function may have any."""
+    directory = settings.directory
+    if directory.catalog is not None or directory.function is not None:
+        return []
+    return [one for one in partner.customers if one != "*" and one not in directory.customers]
 
 
 def _room_warnings(settings: Settings) -> Iterator[Finding]:

@@ -88,6 +88,48 @@ def test_a_shard_needs_a_database_url_with_an_absolute_path(url: str) -> None:
     assert "expected a database such as" in found["shards.eu1.url"]
 
 
+CATALOG = {"url": "postgresql://u@h/catalog"}
+
+
+@pytest.mark.parametrize(
+    ("directory", "sources"),
+    [
+        ({"customers": {"c-1": "eu1"}, "catalog": CATALOG}, "customers and catalog"),
+        ({"customers": {"c-1": "eu1"}, "function": "m:f"}, "customers and function"),
+        ({"customers": {}, "catalog": CATALOG, "function": "m:f"}, "catalog and function"),
+    ],
+)
+def test_two_sources_of_customers_are_a_problem(directory: dict[str, Any], sources: str) -> None:
+    """Which of them would win is for nobody to guess."""
+    found = told(find_problems, directory=directory)
+
+    assert found == {"directory": f"expected one source of customers, found {sources}: remove all but one"}
+
+
+@pytest.mark.parametrize("directory", [{}, {"catalog": CATALOG}, {"function": "m:f"}])
+def test_one_source_of_customers_or_none_is_no_problem(directory: dict[str, Any]) -> None:
+    """Without any, every customer is unknown."""
+    assert told(find_problems, directory={"customers": {}, **directory}) == {}
+
+
+def test_the_catalog_is_checked_as_a_shard_is() -> None:
+    """Its URL, its password and its files."""
+    catalog = {"url": "oracle://u@h/d", "password_file": "secret", "tls_ca_file": "ca.pem"}
+    found = told(find_problems, directory={"customers": {}, "catalog": catalog})
+    assert set(found) == {f"directory.catalog.{key}" for key in ("url", "password_file", "tls_ca_file")}
+
+    warned = told(find_warnings, directory={"catalog": {"url": "postgresql://u:p@h/d"}})
+    assert "the password stands in the URL" in warned["directory.catalog.url"]
+
+
+def test_a_granted_customer_may_be_in_the_catalog() -> None:
+    """Only the file's own map tells who is in no directory."""
+    partners = {"acme": {"customers": ["c-1"], "types": ["*"]}}
+
+    assert "partners.acme.customers" in told(find_warnings, partners=partners)
+    assert told(find_warnings, partners=partners, directory={"customers": {}, "function": "m:f"}) == {}
+
+
 def test_a_placement_on_an_unknown_shard_is_a_problem() -> None:
     """It says which shard may have been meant."""
     found = told(find_problems, directory={"customers": {"c-1": {"shard": "eu2"}}})
