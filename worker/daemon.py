@@ -37,6 +37,7 @@ from worker.options import ConsumeOptions
 from worker.receiver import Receiver
 from worker.routing import Router
 from worker.settler import Outlets, Settler
+from worker.status_file import StatusFile
 from worker.tasks import Task
 from worker.transports.base import TransportError
 from worker.transports.factory import open_transport
@@ -84,6 +85,7 @@ class Daemon:
         )
         self._leases = Leases(settings.worker.lease.total_seconds(), clock)
         self._prepared: queue.SimpleQueue[Held | None] = queue.SimpleQueue()
+        self._status = StatusFile(settings.worker.state_directory, instance_name())
         self._wire()
 
     def run(self) -> int:
@@ -162,6 +164,7 @@ class Daemon:
             concurrency=self._concurrency,
             shard_count=len(self._settings.shards),
         )
+        self._write_status()
 
     def _prepare(self) -> None:
         """A prepare thread: take in what was received; once the worker stops, give it back instead."""
@@ -173,7 +176,7 @@ class Daemon:
                 self._intake.take(held)
 
     def _wait_for_the_end(self, started_at: float) -> str:
-        """Wait for a reason to leave, writing the stats line and closing idle connections meanwhile."""
+        """Wait for a reason to leave; meanwhile tell how it stands and close idle connections."""
         limit = self._options.time_limit
         end = None if limit is None else started_at + limit.total_seconds()
         interval_seconds = self._settings.metrics.stats_interval.total_seconds()
@@ -185,9 +188,11 @@ class Daemon:
                 return "time limit"
             if now >= next_stats:
                 self._log_stats()
+                self._write_status()
                 next_stats = now + interval_seconds
             if now >= next_look:
                 self._shards.close_idle()
+                self._write_status()
                 next_look = now + IDLE_LOOK_SECONDS
             wake = min(next_stats, next_look) if end is None else min(next_stats, next_look, end)
             event = self._events.next(wake - now)
@@ -203,6 +208,9 @@ class Daemon:
             away=self._lanes.away(),
             away_servers=self._lanes.away_servers(),
         )
+
+    def _write_status(self) -> None:
+        self._status.write(self._clock.now(), self._room.taken, self._lanes.status())
 
     def _drain(self, reason: str) -> None:
         """Receive no more, give back what did not start, let what runs finish and be settled, then leave."""
@@ -254,6 +262,7 @@ class Daemon:
             self._opened.close()
         for transport in self._transports:
             transport.close()
+        self._status.remove()
         return len(abandoned)
 
     def _release_now(self, abandoned: list[Held]) -> None:

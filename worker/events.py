@@ -54,6 +54,10 @@ EVENTS: Final[dict[str, Event]] = {
         "How the process stands, at the configured interval.",
         _fields("in_hand settled waiting away away_servers"),
     ),
+    "worker.status_failed": Event(
+        "The file that tells `shards list` how the process stands cannot be written; it goes on without.",
+        _fields("file error"),
+    ),
     "worker.thread_died": Event(
         "A thread of the process ended by an error; the process drains and leaves.", _fields("thread")
     ),

@@ -12,6 +12,7 @@ from worker.conclusion import Deferral
 from worker.lane import Lane, Reply, Server, Taken
 from worker.lane_queue import Entry, Item
 from worker.lane_rules import LaneRules
+from worker.status_file import LaneStatus
 
 MISSES_MAXIMUM: Final = 3
 SHUTDOWN: Final = Deferral(timedelta(), "shutdown")
@@ -131,6 +132,14 @@ class Lanes(Generic[Item]):
         """The servers that are away."""
         with self._condition:
             return sorted(server.name for server in self._servers.values() if server.breaker.is_open)
+
+    def status(self) -> dict[str, LaneStatus]:
+        """How each lane stands, by shard."""
+        with self._condition:
+            return {
+                lane.shard: LaneStatus(len(lane.queue), lane.running, lane.is_away)
+                for lane in self._lanes.values()
+            }
 
     def waiting(self) -> int:
         """How many items wait in all lanes."""

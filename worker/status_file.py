@@ -1,0 +1,96 @@
+"""The status file: what each worker of this machine has in hand, written for `shardworker shards list`."""
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+DIRECTORY: Final = "workers"
+
+log = structlog.get_logger()
+
+
+class LaneStatus(msgspec.Struct, frozen=True):
+    """How one shard's lane stands: parts that wait and run, and whether the shard, or its server, is away."""
+
+    waiting: int
+    running: int
+    away: bool
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    """How one process stood at a moment; `in_hand` counts its deliveries."""
+
+    pid: int
+    instance: str
+    at: datetime
+    in_hand: int
+    lanes: dict[str, LaneStatus]
+
+
+class StatusFile:
+    """The file of this process, in `workers` of the state directory.
+
+    A file that cannot be written is logged, once: the worker does without.
+    """
+
+    def __init__(self, state_directory: Path, instance: str) -> None:
+        self._pid = os.getpid()
+        self._path = state_directory / DIRECTORY / f"{self._pid}.json"
+        self._instance = instance
+        self._failed = False
+
+    def write(self, at: datetime, in_hand: int, lanes: Mapping[str, LaneStatus]) -> None:
+        """Replace the file, as a whole, with how the process stands at this moment."""
+        status = WorkerStatus(self._pid, self._instance, at, in_hand, dict(lanes))
+        fresh = self._path.with_suffix(".new")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_bytes(msgspec.json.encode(status))
+            fresh.replace(self._path)
+        except OSError as error:
+            self._note_failure(error)
+
+    def remove(self) -> None:
+        """Remove the file: the process leaves."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            self._note_failure(error)
+
+    def _note_failure(self, error: OSError) -> None:
+        if not self._failed:
+            log.warning("worker.status_failed", file=str(self._path), error=error.strerror)
+        self._failed = True
+
+
+def read_statuses(state_directory: Path) -> list[WorkerStatus]:
+    """How the workers of this machine stand that share this directory; files of dead ones are removed.
+
+    A file that cannot be read, of a worker that is leaving say, is left out.
+    """
+    found: list[WorkerStatus] = []
+    for path in sorted((state_directory / DIRECTORY).glob("*.json")):
+        try:
+            status = msgspec.json.decode(path.read_bytes(), type=WorkerStatus)
+            if _is_alive(status.pid):
+                found.append(status)
+            else:
+                path.unlink(missing_ok=True)
+        except (OSError, msgspec.DecodeError):
+            continue
+    return found
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
