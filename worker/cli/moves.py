@@ -183,9 +183,13 @@ def _finish(errand: _Errand, opened: _Opened, sync: str | None) -> None:
     if moved.paused_seconds is None:
         print_line("An earlier command had begun the pause: how long it was is not known.")
     else:
-        print_line(f"Its writers were paused for {moved.paused_seconds:.3f} s.")
+        print_line(f"Its writers were paused for {moved.paused_seconds:.3f} s{_until(errand.settings)}.")
     if moved.placement.state is not PlacementState.ACTIVE:
         print_line(f"The directory has it {moved.placement.state}: its jobs wait until that is changed.")
+
+
+def _until(settings: Settings) -> str:
+    return "" if settings.directory.catalog is not None else ", and are until their worker knows the place"
 
 
 def _enter(settings: Settings, placement: Placement) -> None:
@@ -202,7 +206,7 @@ def _enter(settings: Settings, placement: Placement) -> None:
     where = "what the function says of it" if settings.directory.function else "its line in the file"
     print_line(f"Now change {where}, on every machine, and restart the workers that read the file:")
     print_line(file_line(placement))
-    print_line("Its jobs wait until their worker knows; the old place takes none of them.")
+    print_line("Its jobs wait for that: the old place takes none of them.")
 
 
 def _sync(command: str | None, opened: _Opened) -> None:
