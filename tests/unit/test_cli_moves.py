@@ -77,7 +77,7 @@ class MovingSite(Site):
     @property
     def copy_command(self) -> str:
         """A command for --sync."""
-        script = self.directory / "copy.py"
+        script = self.directory / "bring_orders.py"
         script.write_text(COPY)
         paths = [self.directory / f"{shard}.db" for shard in ("eu1", "eu2")]
         return shlex.join([sys.executable, str(script), *map(str, paths)])
