@@ -26,7 +26,7 @@ MARIADB_NAMES: Final = tuple(
         r"^CONSTRAINT `(?P<table>[\w$]+)\.(?P<columns>[\w$]+)` failed for `[\w$]+`\.`[\w$]+`$",
         r"^Check constraint '(?P<constraint>[\w$]+)' is violated\.$",
         r"^CHECK OPTION failed [`'][\w$]+[`.']+(?P<table>[\w$]+)[`']$",
-        r"`(?P<table>\w+)`, CONSTRAINT `(?P<constraint>[\w$]+)` FOREIGN KEY \((?P<columns>[^)]+)\) REFERENCES",
+        r"`(?P<table>\w+)`, CONSTRAINT `(?P<constraint>[\w$]+)` FOREIGN KEY \((?P<columns>[^)]+)\)",
     )
 )
 
