@@ -15,6 +15,7 @@ OWN_ATTRIBUTE: Final = "Shardworker"
 SYMFONY_ATTRIBUTE: Final = "X-Symfony-Messenger"
 TYPE_HEADER: Final = "type"
 REASON_CHARACTERS_MAXIMUM: Final = 1000
+TIMES: Final = ("first_sent_at", "retried_at", "renewed_at", "failed_at")
 UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeError)
 
 Count = Annotated[int, Meta(ge=0)]
@@ -23,19 +24,29 @@ Count = Annotated[int, Meta(ge=0)]
 class OwnHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What this worker writes on a message that it sends again or to the failure queue.
 
-    Times are aware. `folded` keeps the producer's attributes for which SQS's ten have no room beside ours.
+    Times are aware. `answered`: a final result of this run was sent beside the dead letter. `retried_at`: the
+    last deliberate retry. `renewed_at`: from when an operator lets the job's age be counted.
+
+    `folded` keeps the producer's attributes for which SQS's ten have no room beside ours; `folded_others`
+    those that are no strings, with their type, bytes in base64. Where they are too large for a message, all
+    lie in the bucket for claim checks, under `attributes_key`.
     """
 
     run: Run | None = None
     resends: Count = 0
     first_sent_at: datetime | None = None
+    retried_at: datetime | None = None
+    renewed_at: datetime | None = None
     origin: str | None = None
     reason: str | None = None
     code: str | None = None
     attempt: Count | None = None
     instance: str | None = None
     failed_at: datetime | None = None
+    answered: bool = False
     folded: dict[str, str] = {}
+    folded_others: dict[str, tuple[str, str]] = {}
+    attributes_key: str | None = None
 
 
 def read_headers(attributes: Mapping[str, str]) -> dict[str, str]:
@@ -54,9 +65,7 @@ def read_own_header(attributes: Mapping[str, str]) -> OwnHeader:
         header = msgspec.json.decode(attributes.get(OWN_ATTRIBUTE, "{}"), type=OwnHeader)
     except UNREADABLE:
         return OwnHeader()
-    return msgspec.structs.replace(
-        header, first_sent_at=_aware(header.first_sent_at), failed_at=_aware(header.failed_at)
-    )
+    return msgspec.structs.replace(header, **{name: _aware(getattr(header, name)) for name in TIMES})
 
 
 def write_own_header(header: OwnHeader) -> str:

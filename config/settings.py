@@ -35,6 +35,12 @@ class Queues(Section):
     endpoint_url: str | None = None
     region: str | None = None
 
+    @property
+    def readable_buckets(self) -> frozenset[str]:
+        """The buckets that a message may refer to: what went through our own comes back in retries."""
+        own = [] if self.claim_check_bucket is None else [self.claim_check_bucket]
+        return frozenset([*self.claim_check_buckets, *own])
+
 
 class Worker(Section):
     """`[worker]`: how much a process takes in hand and how long it holds it."""

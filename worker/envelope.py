@@ -28,9 +28,16 @@ class Envelope:
 
     @property
     def born_at(self) -> datetime:
-        """The earliest moment that a copy of the job can have run."""
+        """The earliest moment that a copy of the job can have run; an operator may have set it anew."""
+        if self.own.renewed_at is not None:
+            return self.own.renewed_at
         begun = self.job.schedule.trigger_at if self.job.schedule else self.job.submitted_at
         return min(self.first_sent_at, begun) if begun else self.first_sent_at
+
+    @property
+    def asked_at(self) -> datetime:
+        """When somebody last asked for the job to be run: it was sent, or deliberately retried."""
+        return self.own.retried_at or self.first_sent_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,7 @@ class Intake:
         body = held.delivery.body
         if not is_pointer(body):
             return body
-        allowed = self._settings.queues.claim_check_buckets
-        return resolve(body, self._store, allowed, CLAIM_CHECK_BYTES_MAXIMUM)
+        return resolve(body, self._store, self._settings.queues.readable_buckets, CLAIM_CHECK_BYTES_MAXIMUM)
 
     def _take_body(self, held: Held, body: str) -> None:
         try:

@@ -1,32 +1,35 @@
-"""The messages that the worker writes: results, dead letters, and their way round the queue's size limit."""
+"""The messages that the worker writes: results, dead letters and retries, each within its queue's limits."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-import structlog
 
-from config.headers import OWN_ATTRIBUTE, read_own_header, write_own_header
-from worker.claim_check import offload
+from config.headers import OWN_ATTRIBUTE, OwnHeader, read_own_header, write_own_header
+from worker.claim_check import is_pointer, offload
 from worker.clock import Clock
 from worker.conclusion import Reason
 from worker.envelope import Identity
+from worker.folding import fold, unfold
 from worker.held import Held
 from worker.objects import ObjectStore
-from worker.transports.base import Attribute, Message, Transport
+from worker.transports.attributes import decode_attributes, encode_attributes
+from worker.transports.base import Attribute, Delivery, Message, Transport
 from worker.transports.limits import message_size
 
 ATTRIBUTES_MAXIMUM: Final = 10
 OWN_ATTRIBUTES: Final = 1
 OWN_ATTRIBUTES_OFFLOADED: Final = 2
 REASON_CHARACTERS_MAXIMUM: Final = 500
-
-log = structlog.get_logger()
+RUN_MAXIMUM: Final = 2_147_483_647
 
 
 class TooLarge(Exception):
     """A message is larger than its queue takes and no bucket for claim checks is configured."""
+
+
+class CannotRetry(Exception):
+    """A message of the failure queue cannot be sent again as it came; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +49,21 @@ class Letters:
             ObjectError: the bucket does not answer, or does not take the key.
         """
         message = Message(body=body, group=identity.partner_id)
-        return self._fitting(queue, message, f"results/{identity.job_id}/{identity.run}.json")
+        if _fits(queue, message):
+            return message
+        bucket = self._bucket_for(queue, message)
+        pointer = offload(body, self.store, bucket, f"results/{identity.job_id}/{identity.run}.json")
+        return Message(body=pointer.body, attributes=pointer.attributes, group=identity.partner_id)
 
-    def dead_letter(self, queue: Transport, held: Held, reason: Reason, identity: Identity | None) -> Message:
-        """The original message with the reason in our own attribute; raises as `result`."""
-        letter = self._letter(held, reason, identity, OWN_ATTRIBUTES)
-        if message_size(letter) > queue.message_bytes_maximum:
-            letter = self._letter(held, reason, identity, OWN_ATTRIBUTES_OFFLOADED)
-        return self._fitting(queue, letter, f"failed/{held.delivery.message_id}.json")
+    def dead_letter(
+        self, queue: Transport, held: Held, reason: Reason, identity: Identity | None, *, answered: bool
+    ) -> Message:
+        """The original message with the reason in our own attribute; raises as `result`.
 
-    def _letter(self, held: Held, reason: Reason, identity: Identity | None, own: int) -> Message:
+        What the queue cannot take goes to the bucket: the body, and where that is not enough the attributes.
+        """
         delivery = held.delivery
         previous = read_own_header(delivery.headers)
-        attributes = {name: value for name, value in delivery.attributes.items() if name != OWN_ATTRIBUTE}
-        kept, folded = _fold(attributes, ATTRIBUTES_MAXIMUM - own)
         header = msgspec.structs.replace(
             previous,
             run=identity.run if identity else previous.run,
@@ -70,33 +74,98 @@ class Letters:
             attempt=reason.attempt,
             instance=self.instance,
             failed_at=self.clock.now(),
-            folded={**previous.folded, **folded},
+            answered=answered,
         )
-        kept[OWN_ATTRIBUTE] = Attribute("String", write_own_header(header))
-        group = identity.partner_id if identity else None
-        return Message(body=delivery.body, attributes=kept, group=group)
+        group = identity.partner_id if identity else delivery.group
+        original = Message(delivery.body, unfold(delivery.attributes, previous), group=group)
+        letter = self._with_header(queue, original, header, delivery.message_id)
+        if _fits(queue, letter):
+            return letter
+        return self._without_attributes(queue, letter, original, header, delivery.message_id)
 
-    def _fitting(self, queue: Transport, message: Message, key: str) -> Message:
-        if message_size(message) <= queue.message_bytes_maximum:
+    def retry(self, queue: Transport, letter: Delivery, *, renew: bool) -> Message:
+        """The message of the failure queue as it is sent again: in its next run if it was answered.
+
+        With `renew` its age counts from now. Raises as `result`, and `CannotRetry`.
+        """
+        found = read_own_header(letter.headers)
+        now = self.clock.now()
+        header = OwnHeader(
+            run=_run_of_retry(found),
+            resends=found.resends,
+            first_sent_at=found.first_sent_at or letter.sent_at,
+            retried_at=now,
+            renewed_at=now if renew else found.renewed_at,
+        )
+        original = Message(letter.body, self._original_attributes(letter, found), group=letter.group)
+        message = self._with_header(queue, original, header, letter.message_id)
+        if not _fits(queue, message):
+            raise CannotRetry("its attributes leave no room for the worker's own")
+        return message
+
+    def _with_header(
+        self, queue: Transport, original: Message, header: OwnHeader, message_id: str
+    ) -> Message:
+        """The original with our header among its attributes; the body in the bucket where that is needed."""
+        message = _written(original, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES)
+        if _fits(queue, message) or is_pointer(original.body):
             return message
-        if self.bucket is None:
-            raise TooLarge(
-                f"A message for {queue.name} has {message_size(message)} bytes, more than the "
-                f"{queue.message_bytes_maximum} that the queue takes. It is held back, not lost. "
-                "Configure [queues] claim_check_bucket."
-            )
-        pointer = offload(message.body, self.store, self.bucket, key)
-        return Message(
-            body=pointer.body,
-            attributes={**message.attributes, **pointer.attributes},
-            delay=message.delay,
-            group=message.group,
+        message = _written(original, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES_OFFLOADED)
+        bucket = self._bucket_for(queue, message)
+        pointer = offload(original.body, self.store, bucket, f"failed/{message_id}.json")
+        attributes = {**message.attributes, **pointer.attributes}
+        return Message(pointer.body, attributes, group=message.group)
+
+    def _without_attributes(
+        self, queue: Transport, letter: Message, original: Message, header: OwnHeader, message_id: str
+    ) -> Message:
+        """The letter with all of the original's attributes in the bucket: they alone fill a message."""
+        bucket = self._bucket_for(queue, letter)
+        key = f"failed/{message_id}.attributes.json"
+        self.store.put(bucket, key, encode_attributes(original.attributes).encode())
+        bare = Message(letter.body, group=letter.group)
+        return _written(bare, msgspec.structs.replace(header, attributes_key=key), 0)
+
+    def _original_attributes(self, letter: Delivery, header: OwnHeader) -> dict[str, Attribute]:
+        attributes = unfold(letter.attributes, header)
+        if header.attributes_key is None or self.bucket is None:
+            return attributes
+        with self.store.open(self.bucket, header.attributes_key) as stream:
+            stored = stream.read()
+        try:
+            return {**decode_attributes(stored.decode()), **attributes}
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise CannotRetry("its attributes in the bucket cannot be read") from error
+
+    def _bucket_for(self, queue: Transport, message: Message) -> str:
+        if self.bucket is not None:
+            return self.bucket
+        raise TooLarge(
+            f"A message for {queue.name} has {message_size(message)} bytes, more than the "
+            f"{queue.message_bytes_maximum} that the queue takes. It is held back, not lost. "
+            "Configure [queues] claim_check_bucket."
         )
 
 
-def _fold(attributes: Mapping[str, Attribute], places: int) -> tuple[dict[str, Attribute], dict[str, str]]:
-    """The attributes that stay as they are, and those that go into our own one: SQS takes ten in all."""
-    # Only strings can be folded and keep their type: the others stay, wherever they stood.
-    items = sorted(attributes.items(), key=lambda item: item[1].data_type == "String")
-    folded = {name: value for name, (_, value) in items[places:] if isinstance(value, str)}
-    return dict(items[:places]), folded
+def _fits(queue: Transport, message: Message) -> bool:
+    return message_size(message) <= queue.message_bytes_maximum
+
+
+def _written(original: Message, header: OwnHeader, places: int) -> Message:
+    """The original with our header, and as many attributes beside it as there are places."""
+    folded = fold(original.attributes, places)
+    text = write_own_header(
+        msgspec.structs.replace(header, folded=folded.strings, folded_others=folded.others)
+    )
+    attributes = {**folded.kept, OWN_ATTRIBUTE: Attribute("String", text)}
+    return Message(original.body, attributes, group=original.group)
+
+
+def _run_of_retry(header: OwnHeader) -> int | None:
+    """The next run after an answer; without one the same, since that one is still to be answered."""
+    if not header.answered:
+        return header.run
+    run = header.run or 1
+    if run == RUN_MAXIMUM:
+        raise CannotRetry(f"run {run} is the last that there is")
+    return run + 1

@@ -117,7 +117,7 @@ class Router:
 
     def _unknown(self, code: str, message: str, envelope: Envelope) -> Refuse | Postpone:
         # A worker of the version before must not refuse what the version after it knows.
-        left = envelope.first_sent_at + self._settings.deferral.unknown_grace - self._clock.now()
+        left = envelope.asked_at + self._settings.deferral.unknown_grace - self._clock.now()
         if left > timedelta():
             return Postpone(Deferral(min(left, UNKNOWN_DELAY), code))
         return Refuse(code, message)

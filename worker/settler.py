@@ -142,7 +142,11 @@ class Settler:
             reason = settlement.dead_letter
             assert reason is not None  # noqa: S101 - settle() sends only those with a reason here
             return self._letters.dead_letter(
-                self._outlets.failure, settlement.held[0], reason, settlement.facts.identity
+                self._outlets.failure,
+                settlement.held[0],
+                reason,
+                settlement.facts.identity,
+                answered=isinstance(settlement.conclusion, Answer),
             )
 
         sent, unsent = self._send(self._outlets.failure, batch, write)

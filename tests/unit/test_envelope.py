@@ -93,6 +93,21 @@ def test_a_job_is_as_old_as_the_earliest_moment_at_which_it_can_have_run(
     assert opened(**fields).born_at == born_at.astimezone(UTC)
 
 
+def test_an_operator_can_let_a_job_s_age_be_counted_anew() -> None:
+    """Whatever the body says, and the first message: somebody has looked at the data."""
+    header = {"first_sent_at": "2026-01-01T00:00:00Z", "renewed_at": NOON.isoformat()}
+
+    assert opened(header, submitted_at="2026-01-01T00:00:00Z").born_at == NOON
+
+
+def test_a_retry_asks_anew_without_making_the_job_younger() -> None:
+    """What is not known here yet is waited for again; what is too old stays so."""
+    envelope = opened({"first_sent_at": YESTERDAY.isoformat(), "retried_at": NOON.isoformat()})
+
+    assert (envelope.asked_at, envelope.born_at) == (NOON, YESTERDAY)
+    assert opened({"first_sent_at": YESTERDAY.isoformat()}).asked_at == YESTERDAY
+
+
 @pytest.mark.parametrize(
     "body",
     [

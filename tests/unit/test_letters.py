@@ -32,7 +32,9 @@ class Desk:
 
     def bury(self, held: Held, reason: Reason = REASON) -> Message:
         """The dead letter; a queue takes it as it is."""
-        letter = self.letters.dead_letter(self.queue, held, reason, identity_of(envelope_of(held)))
+        letter = self.letters.dead_letter(
+            self.queue, held, reason, identity_of(envelope_of(held)), answered=True
+        )
         assert message_fault(letter) is None
         return letter
 
@@ -70,6 +72,7 @@ def test_a_dead_letter_holds_the_original_and_all_that_is_known_of_its_end() -> 
         "attempt": 5,
         "instance": "host:1",
         "failed_at": "2026-11-21T12:00:00Z",
+        "answered": True,
     }
 
 
@@ -85,7 +88,9 @@ def test_a_message_that_is_no_job_is_buried_as_well() -> None:
     """Without run, partner or group."""
     desk = Desk()
     held = held_of("no json")
-    letter = desk.letters.dead_letter(desk.queue, held, Reason("bad_message", "No JSON."), None)
+    letter = desk.letters.dead_letter(
+        desk.queue, held, Reason("bad_message", "No JSON."), None, answered=False
+    )
 
     assert (letter.body, letter.group, own(letter)["code"]) == ("no json", None, "bad_message")
     assert "run" not in own(letter)
@@ -146,7 +151,7 @@ def test_without_a_bucket_a_letter_that_is_too_large_cannot_be_written() -> None
     desk = Desk(bucket=None)
     held = held_of(job_fields(payload="s3cret" * 200_000))
     with pytest.raises(TooLarge, match="claim_check_bucket") as error:
-        desk.letters.dead_letter(desk.queue, held, REASON, None)
+        desk.letters.dead_letter(desk.queue, held, REASON, None, answered=True)
 
     assert "s3cret" not in str(error.value)
 

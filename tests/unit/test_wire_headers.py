@@ -31,7 +31,12 @@ OWN = st.builds(
     attempt=st.none() | st.integers(0, 2**31),
     instance=st.none() | st.text(),
     failed_at=st.none() | MOMENTS,
+    answered=st.booleans(),
+    retried_at=st.none() | MOMENTS,
+    renewed_at=st.none() | MOMENTS,
     folded=st.dictionaries(st.text(), st.text()),
+    folded_others=st.dictionaries(st.text(), st.tuples(st.text(), st.text())),
+    attributes_key=st.none() | st.text(),
 )
 
 

@@ -15,11 +15,9 @@ def full_body(settings: Settings, body: str) -> str:
     """The body itself, where the message only refers to it; the reference where it is not there."""
     if not is_pointer(body):
         return body
-    own = settings.queues.claim_check_bucket
-    allowed = {*settings.queues.claim_check_buckets, *([own] if own else [])}
     try:
         with open_store(settings) as store:
-            return resolve(body, store, allowed, BODY_BYTES_MAXIMUM)
+            return resolve(body, store, settings.queues.readable_buckets, BODY_BYTES_MAXIMUM)
     except (BadMessage, ObjectError):
         return body
 

@@ -10,22 +10,21 @@ from worker.transports.base import Attribute
 
 def encode_attributes(attributes: Mapping[str, Attribute]) -> str:
     """The attributes as JSON; bytes in base64, told apart by the type `Binary`."""
-    return msgspec.json.encode(
-        {name: (attribute.data_type, _text(attribute.value)) for name, attribute in attributes.items()}
-    ).decode()
+    return msgspec.json.encode({name: to_texts(attribute) for name, attribute in attributes.items()}).decode()
 
 
 def decode_attributes(text: str) -> dict[str, Attribute]:
     """The attributes in a text that `encode_attributes` made."""
     pairs = msgspec.json.decode(text, type=dict[str, tuple[str, str]])
-    return {
-        name: Attribute(data_type, _value(data_type, value)) for name, (data_type, value) in pairs.items()
-    }
+    return {name: from_texts(*texts) for name, texts in pairs.items()}
 
 
-def _text(value: str | bytes) -> str:
-    return b64encode(value).decode() if isinstance(value, bytes) else value
+def to_texts(attribute: Attribute) -> tuple[str, str]:
+    """The attribute's type, and its value as text: bytes in base64."""
+    value = attribute.value
+    return attribute.data_type, b64encode(value).decode() if isinstance(value, bytes) else value
 
 
-def _value(data_type: str, value: str) -> str | bytes:
-    return b64decode(value) if data_type.startswith("Binary") else value
+def from_texts(data_type: str, text: str) -> Attribute:
+    """The attribute that `to_texts` wrote; raises `ValueError` where bytes are not in base64."""
+    return Attribute(data_type, b64decode(text) if data_type.startswith("Binary") else text)

@@ -69,7 +69,7 @@ def _body_fault(body: str) -> Fault | None:
 def _attributes_fault(attributes: Mapping[str, Attribute]) -> Fault | None:
     if len(attributes) > ATTRIBUTES_MAXIMUM:
         return _final("InvalidAttributes", f"{len(attributes)} attributes, the most is {ATTRIBUTES_MAXIMUM}")
-    faulty = [name for name, attribute in attributes.items() if not _attribute_ok(name, attribute)]
+    faulty = [name for name, attribute in attributes.items() if not attribute_ok(name, attribute)]
     if faulty:
         return _final(
             "InvalidAttributes", f"an attribute has a name, type or value that a queue refuses: {faulty!a}"
@@ -77,7 +77,8 @@ def _attributes_fault(attributes: Mapping[str, Attribute]) -> Fault | None:
     return None
 
 
-def _attribute_ok(name: str, attribute: Attribute) -> bool:
+def attribute_ok(name: str, attribute: Attribute) -> bool:
+    """Whether queues take an attribute of this name, type and value."""
     binary = attribute.data_type.startswith("Binary")
     return (
         ATTRIBUTE_NAME.fullmatch(name) is not None
