@@ -327,15 +327,25 @@ class TestMoveWithFile:
         assert result.exit_code == 1
         assert "placement_rows is off" in result.stderr
 
-    def test_a_target_that_is_not_ready_is_told(self, with_file: MovingSite) -> None:
-        """Before anything is written."""
+    def test_the_worker_s_own_tables_are_made_at_the_target(self, with_file: MovingSite) -> None:
+        """A new schema or database needs no command of its own."""
         ended(with_file.run("shards", "place", "--all"))
         (with_file.directory / "eu2.db").unlink()
         (with_file.directory / "eu2.db").touch()
+        ended(with_file.move("--begin"))
+
+        row = with_file.row("eu2")
+        assert row is not None
+        assert row.state is PlacementState.MOVING
+
+    def test_a_target_that_is_not_there_is_told(self, with_file: MovingSite) -> None:
+        """Before anything is written."""
+        ended(with_file.run("shards", "place", "--all"))
+        (with_file.directory / "eu2.db").unlink()
         result = with_file.move("--begin")
 
         assert result.exit_code == 1
-        assert "shards migrate" in result.stderr
+        assert "'eu2' cannot be checked" in result.stderr
 
     @pytest.mark.parametrize(
         ("arguments", "status", "told"),

@@ -6,20 +6,23 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Final, NamedTuple
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
 from shards.catalog import EpochBehind
 from shards.customer_places import CustomerPlace, PlaceFailed
 from shards.directory import DirectoryUnavailable, Placement, PlacementState
+from shards.failures import KnownFailure
 from shards.inbox import check_inbox
 from shards.inbox_copy import CopyDiffers
+from shards.migrations import migrate
 from shards.move_stages import MoveRefused, PartsUnderWay, StillPaused
 from shards.moves import Move, Step, Surroundings
 from worker.cli.common import ConfigOption, open_settings, to_duration
@@ -77,8 +80,9 @@ def move_customer(  # noqa: PLR0913 - each is an option of the command
 ) -> None:
     """Move a customer to another shard or schema while its jobs go on.
 
-    Three steps. `--begin` takes a place at the target and copies the customer's inbox rows. Then bring the
-    customer's own tables over, with the tools of your database: the worker does not know them. `--finish`
+    Three steps. `--begin` takes a place at the target, with the worker's own tables if they are missing, and
+    copies the customer's inbox rows. Then bring the customer's own tables over, with the tools of your
+    database: the worker does not know them. `--finish`
     pauses the customer's parts, runs the command of --sync, copies the inbox rows that changed, and lets the
     parts go on at the target; the pause is as long as --sync takes, and some tenths of a second.
 
@@ -162,9 +166,7 @@ def _opened(errand: _Errand, wait: timedelta) -> Iterator[_Opened]:
 
 def _begin(opened: _Opened) -> None:
     source, target = opened.source, opened.target
-    faults = check_inbox(target.shard, target.schema)
-    if faults:
-        raise CommandError("\n".join(faults))
+    _prepare(target)
     caught = opened.move.begin()
     print_line(
         f"{caught.rows} inbox rows of {source.customer_id!r} are at {target.name}, {caught.copied} new."
@@ -175,6 +177,15 @@ def _begin(opened: _Opened) -> None:
     same = f"shardworker shards move {source.customer_id} {target.shard.name}{schema}"
     print_line(f"2. {same} --finish --sync COMMAND, where COMMAND brings over what changed since.")
     print_line(f"Or stay: {same} --abort")
+
+
+def _prepare(target: CustomerPlace) -> None:
+    """Make the worker's own tables at the target if they are missing; `CommandError` if they cannot be."""
+    with suppress(SQLAlchemyError, KnownFailure):  # where they were made by others, no right to is needed
+        migrate(target.shard, target.schema)
+    faults = check_inbox(target.shard, target.schema)
+    if faults:
+        raise CommandError("\n".join(faults))
 
 
 def _finish(errand: _Errand, opened: _Opened, sync: str | None) -> None:
