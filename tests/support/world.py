@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
 SHARDS = ("s0", "s1", "s2")
 CUSTOMERS = tuple(f"c-{number}" for number in range(24))
+HOMES = {customer: SHARDS[number % len(SHARDS)] for number, customer in enumerate(CUSTOMERS)}
 
 ORDERS = "CREATE TABLE orders (order_no INTEGER PRIMARY KEY, customer_id TEXT NOT NULL, note TEXT)"
 
@@ -51,6 +52,7 @@ unknown_grace = "0s"
 busy_delay = "200ms"
 away_base_delay = "50ms"
 away_max_delay = "500ms"
+probe_max_delay = "500ms"
 
 [handlers]
 modules = ["tests.support.handlers"]
@@ -200,6 +202,11 @@ class World:
                 rows += [dict(row) for row in found]
         return rows
 
+    def directory_section(self) -> str:
+        """The configuration of where customers live: the file's own map."""
+        lines = [f'{customer} = "{shard}"' for customer, shard in HOMES.items()]
+        return "\n".join(["", "[directory.customers]", *lines, ""])
+
     def close(self) -> None:
         """End what still runs."""
         for worker in self.workers:
@@ -220,10 +227,7 @@ class World:
         )
         for shard in SHARDS:
             text += f'\n[shards.{shard}]\nurl = "sqlite:///{self.directory}/{shard}.db"\n'
-        text += "\n[directory.customers]\n"
-        for number, customer in enumerate(CUSTOMERS):
-            text += f'{customer} = "{SHARDS[number % len(SHARDS)]}"\n'
-        return text
+        return text + self.directory_section()
 
     def _make_shards(self) -> None:
         shards = Shards(self.settings.shards)
