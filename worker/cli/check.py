@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NoReturn
 
 import typer
 
 from worker.cli.common import ConfigOption, JsonOption, open_settings
 from worker.cli.errors import EXIT_ERROR
-from worker.cli.findings import Finding, find_all
+from worker.cli.finding import Finding
+from worker.cli.findings import find_all
 from worker.cli.output import print_json, print_line, print_table
 
 RIGHT_MAXIMUM: Final = 20
@@ -19,7 +20,11 @@ def check(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     Nothing is changed. Exit status 1 if anything is wrong; what is only doubtful is a warning.
     """
-    findings = list(find_all(open_settings(config)))
+    print_findings(list(find_all(open_settings(config))), as_json=as_json)
+
+
+def print_findings(findings: list[Finding], *, as_json: bool) -> NoReturn:
+    """Print what was found, and leave with the status that it means."""
     wrong = sum(finding.state == "wrong" for finding in findings)
     if as_json:
         print_json([finding._asdict() for finding in findings])

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from functools import partial
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,27 +14,17 @@ from handlers.registry import HandlerLoadFailed, Registry, load_registry
 from shards.columns import read_table
 from shards.engines import Shard, Shards
 from shards.failures import KnownFailure, classify
-from shards.inbox import check_inbox
 from shards.open_directory import CATALOG
 from worker.cli.common import open_queue, open_store
 from worker.cli.directory_findings import directory_faults, reachable_places
+from worker.cli.finding import Finding
 from worker.cli.places import Place, place_name
+from worker.cli.shard_findings import find_in_shards
 from worker.middleware import MiddlewareImportFailed, load_middleware
 from worker.objects import ObjectError
 from worker.transports.base import TransportError
 
-SETUP: Final = "`shardworker setup`"
-FILE_HINT: Final = "A file that is not there yet is made by `shardworker setup`."
-SERVER_HINT: Final = "Does its server run, and are address, user and password right?"
-
-
-class Finding(NamedTuple):
-    """One thing that was looked at. `text` says what is wrong and what to do; empty where all is right."""
-
-    area: str
-    name: str
-    state: Literal["right", "warning", "wrong"]
-    text: str = ""
+SHARDS_AT_ONCE: Final = 8
 
 
 def find_all(loaded: LoadedSettings) -> Iterator[Finding]:
@@ -114,23 +105,13 @@ def _directory(settings: Settings) -> Iterator[Finding]:
 
 
 def _shards(settings: Settings) -> Iterator[Finding]:
-    shards = Shards(settings.shards)
-    try:
-        for place in reachable_places(settings):
-            shard = shards.get(place.shard)
-            found = list(_told("shard", place_name(place), partial(_inbox, shard, place.schema)))
+    with closing(Shards(settings.shards)) as shards:
+        places = reachable_places(settings)
+        for place, found in find_in_shards(settings, shards, places, SHARDS_AT_ONCE):
             yield from found
             # Where the shard cannot be asked, each of its tables would only say so again.
-            if all(finding.state == "right" for finding in found):
-                yield from _tables(settings, shard, place)
-    finally:
-        shards.close()
-
-
-def _inbox(shard: Shard, schema: str | None) -> list[str]:
-    texts = check_inbox(shard, schema)
-    hint = FILE_HINT if shard.dialect == "sqlite" else SERVER_HINT
-    return [text if SETUP in text else f"{text} {hint}" for text in texts]
+            if all(finding.state != "wrong" for finding in found):
+                yield from _tables(settings, shards.get(place.shard), place)
 
 
 def _tables(settings: Settings, shard: Shard, place: Place) -> Iterator[Finding]:

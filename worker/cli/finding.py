@@ -1,0 +1,12 @@
+"""The form of what checks find: one thing that was looked at, and how it stands."""
+
+from typing import Literal, NamedTuple
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at. `text` says what is wrong and what to do; empty where all is right."""
+
+    area: str
+    name: str
+    state: Literal["right", "warning", "wrong"]
+    text: str = ""
