@@ -14,7 +14,7 @@ from config import settings
 from shards import failure_codes
 from shards.connection_drivers import connector, patience
 from shards.engine_options import CONNECT_TIMEOUT_SECONDS
-from shards.failures import KnownFailure, failure_of
+from shards.failures import KnownFailure, failure_of, is_from_standby
 from shards.guard import PartConnection
 
 READING: Final = {"shardworker_reading": True}
@@ -97,6 +97,9 @@ def _ping(engine: Engine, connection: Any) -> None:
 def _note_error(context: ExceptionContext) -> None:
     if isinstance(context.connection, PartConnection):
         context.connection.note_error(context.original_exception)
+    if is_from_standby(context.original_exception):
+        # the pool's connections would lead there for ever: new ones find the primary
+        context.is_disconnect = True
 
 
 def _open_existing_file(

@@ -50,7 +50,7 @@ SQLSTATES: Final[Mapping[str, Verdict]] = {
     "57014": TIMEOUT,
     "25P03": TIMEOUT,
     "25P04": TIMEOUT,
-    "25006": AWAY,  # a primary that became a standby refuses writes
+    "25006": AWAY,
     "22001": TOO_LONG,
     "22003": OUT_OF_RANGE,
     "22008": OUT_OF_RANGE,
@@ -101,12 +101,15 @@ MARIADB_ERRNOS: Final[Mapping[int, Verdict]] = {
     **dict.fromkeys((0, 1040, 1042, 1043, 1047, 1053, 1080, 1129, 1130, 1135, 1203, 1226), AWAY),
     **dict.fromkeys((1152, 1158, 1159, 1160, 1161, 1184, 1927, 4031), AWAY),
     **dict.fromkeys((1698, 1820, 1862, 3118, 4151), AWAY),  # the account
-    **dict.fromkeys((1290, 1836), AWAY),  # a primary that became a standby refuses writes
+    **dict.fromkeys((1290, 1836), AWAY),
     **dict.fromkeys((3, 28, 1021, 1026, 1030, 1037, 1041, 1114, 1180), AWAY),  # disk or memory is full
     **dict.fromkeys((2002, 2003, 2005, 2006, 2013, 2014, 2026, 2055, 2059), AWAY),
 }
 MARIADB_LOGIN_ERRNOS: Final = frozenset({1044, 1045, 1049})
 """No access or no such database: away when connecting, a handler's defect in a statement."""
+
+STANDBY_CODES: Final[frozenset[str | int]] = frozenset({"25006", 1290, 1836})
+"""A primary that became a standby refuses writes."""
 
 SQLITE_EXTENDED_CODES: Final[Mapping[int, Verdict]] = {
     275: CHECK,

@@ -76,6 +76,11 @@ def classify(error: BaseException, dialect: str) -> Failure:
     return failure_of(verdict, *read_names(origin, dialect).phrases(), _native_code(origin))
 
 
+def is_from_standby(error: BaseException) -> bool:
+    """Whether a server refused to write because it is a standby, or a primary that became one."""
+    return _is_from_driver(error) and _code_of(error) in failure_codes.STANDBY_CODES
+
+
 def _by_code(error: BaseException, origin: BaseException, dialect: str) -> Verdict | None:
     code = _code_of(origin) if _is_from_driver(origin) else None
     if isinstance(code, str):

@@ -7,12 +7,15 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
 from config import settings
+from shards import failure_codes
 from shards.connection_drivers import PatientPyMySQL
+from shards.failures import KnownFailure, failure_of
 
 NO_SUCH_SAVEPOINT: Final = 1305
 MARK: Final = "shardworker_part"
 ORIGIN: Final = "shardworker_origin"
 LOGIN: Final = "shardworker_login"
+UTF8_BYTES_MAXIMUM: Final = 4
 # Otherwise a value that is too long, out of range or no date is cut or replaced, with a mere warning.
 STRICT: Final = "STRICT_TRANS_TABLES"
 
@@ -38,6 +41,13 @@ def keep_sessions(engine: Engine, section: settings.Shard) -> None:
         event.listen(engine, "reset", sessions.take_back)
 
 
+class StatementTooLarge(KnownFailure):
+    """The server would cut the connection, which would look like a shard that is away: it was not sent."""
+
+    def __init__(self) -> None:
+        super().__init__(failure_of(failure_codes.TOO_LONG, "larger than the server's max_allowed_packet"))
+
+
 class _Sessions:
     def __init__(self, engine: Engine, section: settings.Shard) -> None:
         self._engine = engine
@@ -48,8 +58,10 @@ class _Sessions:
 
     def set_up(self, connection: Any, record: Any) -> None:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT DATABASE(), @@SESSION.sql_mode")
-            record.info[ORIGIN] = Origin(*cursor.fetchone())
+            cursor.execute("SELECT @@SESSION.max_allowed_packet, DATABASE(), @@SESSION.sql_mode")
+            bytes_maximum, *origin = cursor.fetchone()
+        record.info[ORIGIN] = Origin(*origin)
+        _refuse_larger_statements(connection, bytes_maximum)
         self._set(connection, record.info[ORIGIN])
 
     def take_back(self, connection: Any, record: Any, _state: Any) -> None:
@@ -110,6 +122,24 @@ def _forget(connection: Any, info: dict[str, Any]) -> None:
     login = info[LOGIN]
     password = login.get("password", login.get("passwd", ""))
     connection.change_user(login.get("user", ""), password, info[ORIGIN].database or "")
+
+
+def _refuse_larger_statements(connection: Any, bytes_maximum: int) -> None:
+    # both drivers put a statement together with its values, and send it by this method
+    send = connection.query
+
+    def query(statement: str | bytes, *arguments: Any, **options: Any) -> Any:
+        if _size(statement, bytes_maximum) >= bytes_maximum:
+            raise StatementTooLarge
+        return send(statement, *arguments, **options)
+
+    connection.query = query
+
+
+def _size(statement: str | bytes, bytes_maximum: int) -> int:
+    if isinstance(statement, str) and len(statement) * UTF8_BYTES_MAXIMUM >= bytes_maximum:
+        return len(statement.encode("utf-8", "surrogateescape"))
+    return len(statement)
 
 
 def _whole_seconds(duration: timedelta) -> int:
