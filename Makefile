@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test check format bench bench-sick bench-shards clean
 
 help:  ## Show this list.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(STAMP): setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("shardworker needs Python 3.11 or newer; found " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -37,6 +37,12 @@ format: $(STAMP)  ## Put the code in the project's form.
 
 bench: $(STAMP)  ## Measure requests and CPU per job on a local SQS stand-in.
 	$(BIN)/python -m benchmarks.small_jobs
+
+bench-sick: $(STAMP)  ## Measure what one sick shard of 20 costs the others: some ten minutes.
+	$(BIN)/python -m benchmarks.sick_shard
+
+bench-shards: $(STAMP)  ## Measure the connections of 500 shards on one server: some three minutes.
+	$(BIN)/python -m benchmarks.many_shards
 
 clean:  ## Remove what the other commands made.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo

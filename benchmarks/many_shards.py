@@ -1,6 +1,6 @@
 """Many shards on one server in one process: connections against the budget, connects per part, memory.
 
-Run it with `.venv/bin/python -m benchmarks.many_shards`. The server is a private PostgreSQL. 500 shards are
+Run it with `make bench-shards`. The server is a private PostgreSQL. 500 shards are
 500 names with an engine and a pool each, for 50 databases: a database takes 7 MB of disk, and for connections
 only the shard counts. Counts are exact, as the kernel sees them; times are for orientation only.
 """
