@@ -130,7 +130,7 @@ class TestCommands:
     @every_document
     def test_make_targets_exist(self, name: str) -> None:
         """In the Makefile, with a word of explanation."""
-        targets = set(re.findall(r"^([a-z]+):.*## ", read("Makefile"), re.MULTILINE))
+        targets = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
         for words in shell_words(name):
             if words[:1] == ["make"]:
                 asked = {word for word in words[1:] if "=" not in word and not word.startswith("-")}
