@@ -1,6 +1,6 @@
 """Inserting many rows in chunks through a part's connection, and finding the row that is refused."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from itertools import groupby
 from typing import Any, Final
@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.result import ErrorDetail
 from shards.failures import Failure, Kind, KnownFailure, classify
+from shards.postgresql import ALONE, can_fail_alone
 
 CHUNK_ROWS: Final = 1000
 CHUNK_BYTES: Final = 4 * 2**20
@@ -95,19 +96,28 @@ def _weight(value: Any) -> int:
 
 
 def _insert_chunk(connection: Connection, table: TableClause, chunk: Sequence[Row], rows_before: int) -> None:
+    try:
+        if can_fail_alone(connection) and _are_alike(chunk):
+            _send(connection, table, chunk, options=ALONE)
+        else:
+            _send_in_savepoint(connection, table, chunk)
+    except (SQLAlchemyError, KnownFailure) as error:
+        if classify(error, connection.dialect.name).kind is not Kind.PERMANENT:
+            raise
+        _insert_one_by_one(connection, table, chunk, rows_before)
+
+
+def _send_in_savepoint(connection: Connection, table: TableClause, chunk: Sequence[Row]) -> None:
     savepoint = connection.begin_nested()
     try:
         _send(connection, table, chunk)
     except (SQLAlchemyError, KnownFailure) as error:
         # A savepoint is rolled back only where the database still knows it: a deadlock or a lost connection
         # took it away, and the attempt would hide the error that came.
-        if classify(error, connection.dialect.name).kind is not Kind.PERMANENT:
-            raise
-        savepoint.rollback()
-    else:
-        savepoint.commit()
-        return
-    _insert_one_by_one(connection, table, chunk, rows_before)
+        if classify(error, connection.dialect.name).kind is Kind.PERMANENT:
+            savepoint.rollback()
+        raise
+    savepoint.commit()
 
 
 def _insert_one_by_one(
@@ -127,12 +137,26 @@ def _insert_one_by_one(
     savepoint.commit()
 
 
-def _send(connection: Connection, table: TableClause, rows: Sequence[Row]) -> None:
+def _send(
+    connection: Connection,
+    table: TableClause,
+    rows: Sequence[Row],
+    options: Mapping[str, Any] | None = None,
+) -> None:
     # A statement takes its columns from its first row and would drop further ones of later rows: each run of
     # rows with the same columns is a statement of its own.
     statement = insert(table).inline()
-    for _, alike in groupby(rows, key=lambda row: row.keys()):
-        connection.execute(statement, list(alike))
+    for _, alike in groupby(rows, key=_columns_of):
+        connection.execute(statement, list(alike), execution_options=options)
+
+
+def _are_alike(rows: Sequence[Row]) -> bool:
+    columns = _columns_of(rows[0])
+    return all(_columns_of(row) == columns for row in rows)
+
+
+def _columns_of(row: Row) -> KeysView[str]:
+    return row.keys()
 
 
 def _with_row(failure: Failure, number: int) -> Failure:

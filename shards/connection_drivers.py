@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
@@ -110,6 +110,10 @@ class PatientPostgreSQL(psycopg.Connection[Any]):
     """
 
     patience_seconds: float | None = None
+    opening: Sequence[str] = ()
+    """What goes to the server with the next statement: see shards/postgresql.py."""
+    closing = ""
+    """What goes to the server with the next COMMIT."""
 
     def wait(self, gen: PQGen[Result], *args: Any, **options: Any) -> Result:
         """Wait as psycopg does, which looks up from it ten times a second."""
@@ -120,6 +124,13 @@ class PatientPostgreSQL(psycopg.Connection[Any]):
         except ServerSilent:
             self.close()
             raise
+
+    def commit(self) -> None:
+        """Commit; in the same round trip follows what `closing` says, but for a COMMIT that failed."""
+        if self.closing and self.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            self.execute(f"COMMIT; {self.closing}", prepare=False)
+        else:
+            super().commit()
 
 
 def _until(deadline: float, waiting: PQGen[Result]) -> PQGen[Result]:

@@ -10,7 +10,7 @@ from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from config import settings
-from shards import engine_events, failure_codes
+from shards import engine_events, failure_codes, postgresql
 from shards.connection_budget import ServerConnections, Share
 from shards.connection_pool import BudgetedPool
 from shards.engine_options import connect_arguments
@@ -238,6 +238,8 @@ def _make_engine(url: URL, section: settings.Shard, connections: ServerConnectio
         **({} if backend == "sqlite" else {"isolation_level": "READ COMMITTED"}),
     )
     engine_events.listen(engine, section)
+    if backend == "postgresql":
+        postgresql.listen(engine, section)
     if backend in {"mysql", "mariadb"}:
         keep_sessions(engine, section)
     if not section.pooler:

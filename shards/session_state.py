@@ -4,10 +4,6 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, event
 
-# DISCARD ALL would also throw away the statements that the driver has prepared.
-POSTGRESQL_RESET: Final = (
-    "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; SELECT pg_advisory_unlock_all(); DISCARD TEMP"
-)
 SQLITE_TEMPORARY: Final = "SELECT type, name FROM sqlite_temp_master WHERE type IN ('table', 'view')"
 
 
@@ -17,16 +13,8 @@ def forget_on_return(engine: Engine) -> None:
     A search path, a role or the rows of a temporary table that outlived their part would be the next
     customer's. A connection that cannot be reset is thrown away.
     """
-    resets = {"postgresql": _reset_postgresql, "sqlite": _reset_sqlite}
-    if engine.dialect.name in resets:
-        event.listen(engine, "reset", resets[engine.dialect.name])
-
-
-def _reset_postgresql(connection: Any, _record: Any, _state: Any) -> None:
-    connection.rollback()
-    connection.autocommit = True  # one round trip: without BEGIN and COMMIT around it
-    connection.execute(POSTGRESQL_RESET, prepare=False)
-    connection.autocommit = False
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "reset", _reset_sqlite)
 
 
 def _reset_sqlite(connection: Any, _record: Any, _state: Any) -> None:

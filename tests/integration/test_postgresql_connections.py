@@ -84,7 +84,7 @@ def test_a_connection_lost_after_a_commit_that_landed_is_not_run_again(
         shard = shard_at(url.replace(f":{server.port}/", f":{proxy.port}/"))
         store = store_on(shard)
         store.run(identity("warm-up"), order_work(100))
-        proxy.lose_answer_to(b"COMMIT\0")
+        proxy.lose_answer_to(b"COMMIT;")
 
         with pytest.raises(Exception) as error:  # noqa: PT011  its kind is what counts
             store.run(identity(), order_work(1))

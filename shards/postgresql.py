@@ -1,0 +1,147 @@
+"""PostgreSQL: what can travel with another statement does, so that a part takes few round trips.
+
+The driver begins no transactions: BEGIN goes with the first statement, as the time-outs do where a pooler
+keeps none; a savepoint goes with the rows that it protects; a session is cleaned with a part's COMMIT.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, event
+
+from config import settings
+from shards.connection_drivers import PatientPostgreSQL
+from shards.guard import GuardedTransaction
+
+BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+# DISCARD ALL would also throw away the statements that the driver has prepared.
+CLEAN: Final = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; SELECT pg_advisory_unlock_all(); DISCARD TEMP"
+
+ALONE: Final = {"shardworker_alone": True}
+"""Options of a statement that leaves the transaction as it was if it fails; see `can_fail_alone`."""
+
+_SAVE: Final = "SAVEPOINT shardworker_rows"
+_RELEASE: Final = "RELEASE SAVEPOINT shardworker_rows"
+_UNDO: Final = f"ROLLBACK TO SAVEPOINT shardworker_rows; {_RELEASE}"
+_OURS: Final = "shardworker_postgresql"
+
+
+def listen(engine: Engine, section: settings.Shard) -> None:
+    """Attach what this file owns to a new engine."""
+    opening = (BEGIN, _limits(section)) if section.pooler else (BEGIN,)
+
+    def begin(connection: Connection) -> None:
+        _driver_of(connection).opening = opening
+
+    engine.update_execution_options(**{_OURS: True})
+    event.listen(engine, "connect", _leave_begin_to_us)
+    event.listen(engine, "begin", begin)
+    event.listen(engine, "do_execute", _execute)
+    event.listen(engine, "do_executemany", _execute_many)
+    event.listen(engine, "do_execute_no_params", _execute_text)
+    if not section.pooler:
+        event.listen(engine, "commit", _clean_with_commit)
+        event.listen(engine, "reset", _clean)
+
+
+def can_fail_alone(connection: Connection) -> bool:
+    """Whether the options `ALONE` mean anything on this connection: it is one of an engine of ours."""
+    return bool(connection.get_execution_options().get(_OURS))
+
+
+def _limits(section: settings.Shard) -> str:
+    limits = {"lock_timeout": section.lock_timeout, "statement_timeout": section.statement_timeout}
+    milliseconds = {name: round(limit.total_seconds() * 1000) for name, limit in limits.items()}
+    calls = (f"set_config('{name}', '{limit}', true)" for name, limit in milliseconds.items())
+    return f"SELECT {', '.join(calls)}"
+
+
+def _leave_begin_to_us(connection: Any, _record: Any) -> None:
+    connection.autocommit = True
+
+
+def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+    return _together(cursor, cursor.execute, statement, parameters, context)
+
+
+def _execute_many(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+    return _together(cursor, cursor.executemany, statement, parameters, context)
+
+
+def _together(cursor: Any, execute: Any, statement: str, parameters: Any, context: Any) -> bool:
+    """Execute the statement in one round trip with what goes before and after it; whether there was any."""
+    opening = _take_opening(cursor.connection)
+    alone = context.execution_options.get("shardworker_alone", False)
+    if opening and not parameters:
+        # it may be several statements, which can only be sent as text
+        _send_opening(cursor, opening)
+        return False
+    if alone:
+        _execute_alone(cursor, execute, statement, parameters, opening)
+    elif opening:
+        _pipeline(cursor, execute, statement, parameters, before=opening)
+    return bool(opening or alone)
+
+
+def _execute_alone(
+    cursor: Any, execute: Any, statement: str, parameters: Any, opening: Sequence[str]
+) -> None:
+    try:
+        _pipeline(cursor, execute, statement, parameters, before=(*opening, _SAVE), after=(_RELEASE,))
+    except BaseException:
+        if not cursor.connection.closed:
+            cursor.connection.execute(_UNDO, prepare=False)
+        raise
+
+
+def _pipeline(
+    cursor: Any,
+    execute: Any,
+    statement: str,
+    parameters: Any,
+    *,
+    before: Sequence[str],
+    after: Sequence[str] = (),
+) -> None:
+    with cursor.connection.pipeline():
+        for each in before:
+            cursor.connection.execute(each)
+        execute(statement, parameters)
+        for each in after:
+            cursor.connection.execute(each)
+
+
+def _execute_text(cursor: Any, statement: str, _context: Any) -> bool:
+    _send_opening(cursor, _take_opening(cursor.connection))
+    cursor.execute(statement, prepare=False)
+    return True
+
+
+def _driver_of(connection: Connection) -> PatientPostgreSQL:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, PatientPostgreSQL)  # noqa: S101 - our engines connect with nothing else
+    return driver
+
+
+def _take_opening(driver: PatientPostgreSQL) -> Sequence[str]:
+    opening = driver.opening
+    driver.opening = ()
+    return opening
+
+
+def _send_opening(cursor: Any, opening: Sequence[str]) -> None:
+    if opening:
+        cursor.connection.execute("; ".join(opening), prepare=False)
+
+
+def _clean_with_commit(connection: Connection) -> None:
+    # a part's transaction is its connection's last one; others may want to find their session as they left it
+    if isinstance(connection.get_transaction(), GuardedTransaction):
+        _driver_of(connection).closing = CLEAN
+
+
+def _clean(driver: PatientPostgreSQL, _record: Any, _state: Any) -> None:
+    driver.rollback()
+    if not driver.closing:
+        driver.execute(CLEAN, prepare=False)
+    driver.closing = ""
