@@ -1,4 +1,4 @@
-"""`shardworker results` and `shardworker failed`: what stands on the response and the failure queue."""
+"""`shardworker results`: what stands on the response queue."""
 
 import json
 from contextlib import closing
@@ -9,9 +9,8 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from config.headers import OwnHeader
 from config.result import CustomerResult, Error, Result, encode_result
-from tests.support.site import Site, dead_letter
+from tests.support.site import Site
 from worker.claim_check import offload
 from worker.cli.errors import CommandError
 from worker.cli.results import followed, taken_as_they_come, taken_at_once
@@ -20,15 +19,6 @@ from worker.transports.base import Delivery, Fault, Message
 from worker.transports.sql import SqlTransport
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
-FAILED = OwnHeader(
-    run=2,
-    origin="requests",
-    reason="The table orders is missing.",
-    code="schema_defect",
-    attempt=5,
-    instance="host:1",
-    failed_at=NOW,
-)
 
 
 @pytest.fixture
@@ -173,83 +163,3 @@ class TestResults:
         assert result.exit_code == 1
         assert "shardworker setup" in result.stderr
         assert len(result.stderr.splitlines()) == 1
-
-
-class TestFailed:
-    def test_the_list_says_what_failed_why_and_where_it_came_from(self, site: Site) -> None:
-        """All that is known of each message, and how to see one whole."""
-        site.send(
-            "failures",
-            dead_letter(json.dumps({"job_id": "job-1", "partner_id": "acme", "type": "t"}), FAILED),
-        )
-        result = site.run("failed", "list")
-
-        assert result.exit_code == 0
-        for word in (
-            "job-1",
-            "acme",
-            "schema_defect",
-            "The table orders is missing.",
-            "2026-11-21 10:00:00Z",
-        ):
-            assert word in result.stdout
-        assert "shardworker failed show ID" in result.stdout
-
-    def test_the_list_as_json_has_a_line_for_each(self, site: Site) -> None:
-        """Times in RFC 3339, the reason with its code."""
-        site.send("failures", dead_letter('{"job_id": "job-1", "partner_id": 7}', FAILED))
-        entry = json.loads(site.run("failed", "list", "--json").stdout)
-
-        assert entry.pop("id")
-        assert entry == {
-            "job_id": "job-1",
-            "run": 2,
-            "partner_id": None,
-            "type": None,
-            "code": "schema_defect",
-            "reason": "The table orders is missing.",
-            "attempt": 5,
-            "failed_at": "2026-11-21T10:00:00Z",
-            "origin": "requests",
-        }
-
-    def test_a_message_without_a_readable_body_or_reason_is_listed(self, site: Site) -> None:
-        """Whatever lies there is seen."""
-        site.send("failures", Message(body='a:1:{s:3:"job";}'))
-
-        assert site.run_json("failed", "list")["code"] is None
-        assert "requests" not in site.run("failed", "list").stdout
-
-    def test_an_empty_queue_says_so(self, site: Site) -> None:
-        """No empty table."""
-        assert "no message" in site.run("failed", "list").stdout
-
-    def test_one_is_shown_whole(self, site: Site) -> None:
-        """With its body as it came, found by its id."""
-        site.send("failures", dead_letter('{"job_id": "job-1"}', FAILED))
-        (message,) = site.waiting("failures")
-        shown = site.run("failed", "show", message.message_id)
-        as_json = site.run_json("failed", "show", message.message_id)
-
-        assert '{"job_id": "job-1"}' in shown.stdout
-        assert "host:1" in shown.stdout
-        assert as_json["body"] == '{"job_id": "job-1"}'
-        assert "Shardworker" in as_json["headers"]
-        assert message.receipt == "" or message.receipt not in shown.stdout
-
-    def test_an_id_that_is_not_there_is_an_error(self, site: Site) -> None:
-        """It says where ids are listed."""
-        result = site.run("failed", "show", "nope")
-
-        assert result.exit_code == 1
-        assert "shardworker failed list" in result.stderr
-
-    def test_an_id_that_fits_several_is_an_error_unless_one_is_it_exactly(self, site: Site) -> None:
-        """An abbreviation must tell one message."""
-        site.send("failures", *(Message(body=str(number)) for number in range(12)))
-        ids = [message.message_id for message in site.waiting("failures")]
-        several = next(name[:1] for name in ids if sum(other.startswith(name[:1]) for other in ids) > 1)
-        result = site.run("failed", "show", several)
-
-        assert (result.exit_code == 0) is (several in ids)
-        assert site.run("failed", "show", ids[0]).exit_code == 0

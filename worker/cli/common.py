@@ -14,8 +14,10 @@ import typer
 from config.load import LoadedSettings, load_settings
 from config.measures import parse_duration
 from config.settings import Logging, Settings
+from worker.cli.errors import CommandError
 from worker.logs import configure_logging
 from worker.objects import ObjectStore, open_object_store
+from worker.transports.addresses import read_address
 from worker.transports.base import Transport
 from worker.transports.factory import open_transport
 
@@ -75,3 +77,19 @@ def open_store(settings: Settings) -> Iterator[ObjectStore]:
         yield store
     finally:
         store.close()
+
+
+def request_queue(settings: Settings, name: str) -> str:
+    """The configured URL of the request queue with this name or URL; `CommandError` where there is none."""
+    urls = settings.queues.request
+    found = [url for url in urls if name in {url, read_address(url).queue_name}]
+    if not found:
+        known = ", ".join(read_address(url).queue_name for url in urls)
+        raise CommandError(f"No request queue is named {name!r}; [queues] request has: {known}.")
+    return found[0]
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask the person at the terminal, and leave unless the answer is yes; nobody is asked in a script."""
+    if not yes and sys.stdin.isatty():
+        typer.confirm(question, abort=True, err=True)

@@ -8,9 +8,7 @@ import structlog
 import typer
 
 from config.load import LoadedSettings, effective
-from config.settings import Settings
-from worker.cli.common import ConfigOption, installed_version, open_settings, to_duration
-from worker.cli.errors import CommandError
+from worker.cli.common import ConfigOption, installed_version, open_settings, request_queue, to_duration
 from worker.logs import configure_logging
 from worker.options import ConsumeOptions
 
@@ -60,7 +58,7 @@ def consume(
         concurrency=concurrency,
         limit=limit,
         time_limit=time_limit,
-        queues=tuple(_configured_queue(settings, name) for name in queue or ()),
+        queues=tuple(request_queue(settings, name) for name in queue or ()),
     )
     configure_logging(settings.logging, sys.stdout)
     _log_configuration(loaded)
@@ -78,15 +76,3 @@ def _log_configuration(loaded: LoadedSettings) -> None:
     )
     for warning in loaded.warnings:
         log.warning("config.warning", msg=warning, file=str(loaded.path))
-
-
-def _configured_queue(settings: Settings, name: str) -> str:
-    """The configured URL of the request queue with this name or URL."""
-    from worker.transports.addresses import read_address
-
-    urls = settings.queues.request
-    found = [url for url in urls if name in {url, read_address(url).queue_name}]
-    if not found:
-        known = ", ".join(read_address(url).queue_name for url in urls)
-        raise CommandError(f"No request queue is named {name!r}; [queues] request has: {known}.")
-    return found[0]

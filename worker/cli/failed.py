@@ -1,5 +1,6 @@
-"""`shardworker failed`: the messages that could not be handled, listed and shown."""
+"""`shardworker failed`: its commands, and the messages that could not be handled, listed and shown."""
 
+from itertools import islice
 from typing import Annotated, Any, Final
 
 import typer
@@ -7,7 +8,19 @@ import typer
 from config.headers import OWN_ATTRIBUTE
 from worker.cli.common import ConfigOption, JsonOption, MaximumOption, open_settings
 from worker.cli.errors import CommandError
+from worker.cli.failed_choice import (
+    CodeOption,
+    Filters,
+    PartnerOption,
+    ReasonOption,
+    SinceOption,
+    TypeOption,
+    UntilOption,
+)
+from worker.cli.failed_export import export_failed
 from worker.cli.failed_messages import FailedMessage, failed_messages
+from worker.cli.failed_remove import remove_failed
+from worker.cli.failed_retry import retry_failed
 from worker.cli.output import moment_text, print_json, print_line, print_table
 
 SEARCHED_MAXIMUM: Final = 1000
@@ -23,26 +36,42 @@ def build_app() -> typer.Typer:
     )
     app.command("list")(list_failed)
     app.command("show")(show_failed)
+    app.command("retry")(retry_failed)
+    app.command("remove")(remove_failed)
+    app.command("export")(export_failed)
     return app
 
 
-def list_failed(
-    *, config: ConfigOption = None, maximum: MaximumOption = 50, as_json: JsonOption = False
+def list_failed(  # noqa: PLR0913 - each is an option of the command
+    *,
+    code: CodeOption = None,
+    job_type: TypeOption = None,
+    partner: PartnerOption = None,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    maximum: MaximumOption = 50,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List the failure queue: what failed, why and when.
 
     Mirrors `messenger:failed:show`.
 
-    The messages stay where they are. With --json each one is a line.
+    The messages stay where they are. With --json each one is a line. With a filter, up to 1000 messages are
+    looked at.
     """
     settings = open_settings(config).settings
-    found = list(failed_messages(settings, maximum))
+    filters = Filters(code, job_type, partner, reason, since, until)
+    looked_at = maximum if filters == Filters() else max(maximum, SEARCHED_MAXIMUM)
+    fitting = (message for message in failed_messages(settings, looked_at) if filters.fit(message))
+    found = list(islice(fitting, maximum))
     if as_json:
         for message in found:
             print_json(message.summary())
     elif found:
         print_table(COLUMNS, [_row(message) for message in found])
-        print_line("Show one whole with: shardworker failed show ID")
+        print_line("One, whole: shardworker failed show ID. Again, when mended: shardworker failed retry ID")
     else:
         print_line("The failure queue holds no message that can be seen now.")
 
@@ -63,7 +92,8 @@ def show_failed(
     if as_json:
         print_json({**details, "headers": message.headers, "body": message.body})
         return
-    shown = {**details, "failed_at": moment_text(details["failed_at"]), "instance": message.header.instance}
+    times = {name: moment_text(details[name]) for name in ("first_sent_at", "failed_at")}
+    shown = {**details, **times, "instance": message.header.instance}
     others = {f"header {name}": value for name, value in message.headers.items() if name != OWN_ATTRIBUTE}
     print_table(("field", "value"), [*shown.items(), *others.items()])
     print_line(message.body)
@@ -79,7 +109,7 @@ def _row(message: FailedMessage) -> tuple[Any, ...]:
         header.code,
         header.reason,
         header.attempt,
-        moment_text(header.failed_at or message.sent_at),
+        moment_text(message.failed_at),
         header.origin,
     )
 

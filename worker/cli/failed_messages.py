@@ -1,7 +1,7 @@
 """The messages on the failure queue, read for people: what they were and why they ended there."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -16,14 +16,27 @@ from worker.transports.base import Delivery
 class FailedMessage:
     """One message of the failure queue. What cannot be read of a foreign body is None."""
 
-    message_id: str
+    delivery: Delivery = field(repr=False)
     job_id: str | None
     partner_id: str | None
     job_type: str | None
-    sent_at: datetime
     header: OwnHeader
-    headers: dict[str, str]
-    body: str
+    body: str = field(repr=False)
+
+    @property
+    def message_id(self) -> str:
+        """Its id on the failure queue."""
+        return self.delivery.message_id
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Its headers, ours among them."""
+        return self.delivery.headers
+
+    @property
+    def failed_at(self) -> datetime:
+        """When it failed; when it was sent, where nobody wrote that down."""
+        return self.header.failed_at or self.delivery.sent_at
 
     def summary(self) -> dict[str, Any]:
         """The fields of a list's line, as JSON names them."""
@@ -36,7 +49,9 @@ class FailedMessage:
             "code": self.header.code,
             "reason": self.header.reason,
             "attempt": self.header.attempt,
-            "failed_at": self.header.failed_at or self.sent_at,
+            "answered": self.header.answered,
+            "first_sent_at": self.header.first_sent_at or self.delivery.sent_at,
+            "failed_at": self.failed_at,
             "origin": self.header.origin,
         }
 
@@ -46,19 +61,18 @@ def failed_messages(settings: Settings, maximum: int) -> Iterator[FailedMessage]
     with open_queue(settings.queues.failure, settings) as queue:
         deliveries = queue.browse(maximum)
     for delivery in deliveries:
-        yield _read(settings, delivery)
+        yield read_failed(settings, delivery)
 
 
-def _read(settings: Settings, delivery: Delivery) -> FailedMessage:
+def read_failed(settings: Settings, delivery: Delivery) -> FailedMessage:
+    """What a delivery of the failure queue says; its body fetched where it lies in a bucket."""
     body = full_body(settings, delivery.body)
     fields = fields_of(body)
     return FailedMessage(
-        message_id=delivery.message_id,
+        delivery=delivery,
         job_id=text_of(fields.get("job_id")),
         partner_id=text_of(fields.get("partner_id")),
         job_type=text_of(fields.get("type")),
-        sent_at=delivery.sent_at,
         header=read_own_header(delivery.headers),
-        headers=dict(delivery.headers),
         body=body,
     )

@@ -1,0 +1,345 @@
+"""`shardworker failed`: the failure queue listed, sent again, removed and exported."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from config.headers import OwnHeader, read_own_header
+from tests.support.jobs import job_fields
+from tests.support.site import Site, dead_letter
+from worker.transports.base import Attribute, Delivery, Message
+from worker.transports.limits import MESSAGE_BYTES_MAXIMUM
+
+NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
+FAILED = OwnHeader(
+    run=2,
+    first_sent_at=NOW - timedelta(hours=1),
+    origin="requests",
+    reason="The table orders is missing.",
+    code="schema_defect",
+    attempt=5,
+    instance="host:1",
+    failed_at=NOW,
+    answered=True,
+)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path).set_up()
+
+
+def fail(site: Site, *job_ids: str, **header: Any) -> list[str]:
+    """Put failed jobs on the failure queue; their ids there."""
+    before = {message.message_id for message in site.waiting("failures")}
+    for job_id in job_ids:
+        now = datetime.now(UTC)
+        told = {"run": 1, "origin": "requests", "code": "handler_error", "failed_at": now, "answered": True}
+        body = json.dumps(job_fields(job_id=job_id))
+        site.send("failures", dead_letter(body, OwnHeader(**{"first_sent_at": now, **told, **header})))
+    return [one.message_id for one in site.waiting("failures") if one.message_id not in before]
+
+
+def header_of(delivery: Delivery) -> OwnHeader:
+    return read_own_header(delivery.headers)
+
+
+def jobs_on(site: Site, queue: str) -> list[str]:
+    return [json.loads(delivery.body)["job_id"] for delivery in site.waiting(queue)]
+
+
+class TestLooking:
+    def test_the_list_says_what_failed_why_and_where_it_came_from(self, site: Site) -> None:
+        """All that is known of each message, and how to see one whole."""
+        site.send(
+            "failures",
+            dead_letter(json.dumps({"job_id": "job-1", "partner_id": "acme", "type": "t"}), FAILED),
+        )
+        result = site.run("failed", "list")
+
+        assert result.exit_code == 0
+        for word in (
+            "job-1",
+            "acme",
+            "schema_defect",
+            "The table orders is missing.",
+            "2026-11-21 10:00:00Z",
+        ):
+            assert word in result.stdout
+        assert "shardworker failed show ID" in result.stdout
+
+    def test_the_list_as_json_has_a_line_for_each(self, site: Site) -> None:
+        """Times in RFC 3339, the reason with its code."""
+        site.send("failures", dead_letter('{"job_id": "job-1", "partner_id": 7}', FAILED))
+        entry = json.loads(site.run("failed", "list", "--json").stdout)
+
+        assert entry.pop("id")
+        assert entry == {
+            "job_id": "job-1",
+            "run": 2,
+            "partner_id": None,
+            "type": None,
+            "code": "schema_defect",
+            "reason": "The table orders is missing.",
+            "attempt": 5,
+            "answered": True,
+            "first_sent_at": "2026-11-21T09:00:00Z",
+            "failed_at": "2026-11-21T10:00:00Z",
+            "origin": "requests",
+        }
+
+    def test_a_message_without_a_readable_body_or_reason_is_listed(self, site: Site) -> None:
+        """Whatever lies there is seen."""
+        site.send("failures", Message(body='a:1:{s:3:"job";}'))
+
+        assert site.run_json("failed", "list")["code"] is None
+        assert "requests" not in site.run("failed", "list").stdout
+
+    def test_an_empty_queue_says_so(self, site: Site) -> None:
+        """No empty table."""
+        assert "no message" in site.run("failed", "list").stdout
+
+    def test_one_is_shown_whole(self, site: Site) -> None:
+        """With its body as it came, found by its id."""
+        site.send("failures", dead_letter('{"job_id": "job-1"}', FAILED))
+        (message,) = site.waiting("failures")
+        shown = site.run("failed", "show", message.message_id)
+        as_json = site.run_json("failed", "show", message.message_id)
+
+        assert '{"job_id": "job-1"}' in shown.stdout
+        assert "host:1" in shown.stdout
+        assert as_json["body"] == '{"job_id": "job-1"}'
+        assert "Shardworker" in as_json["headers"]
+        assert message.receipt == "" or message.receipt not in shown.stdout
+
+    def test_an_id_that_is_not_there_is_an_error(self, site: Site) -> None:
+        """It says where ids are listed."""
+        result = site.run("failed", "show", "nope")
+
+        assert result.exit_code == 1
+        assert "shardworker failed list" in result.stderr
+
+    def test_an_id_that_fits_several_is_an_error_unless_one_is_it_exactly(self, site: Site) -> None:
+        """An abbreviation must tell one message."""
+        site.send("failures", *(Message(body=str(number)) for number in range(12)))
+        ids = [message.message_id for message in site.waiting("failures")]
+        several = next(name[:1] for name in ids if sum(other.startswith(name[:1]) for other in ids) > 1)
+        result = site.run("failed", "show", several)
+
+        assert (result.exit_code == 0) is (several in ids)
+        assert site.run("failed", "show", ids[0]).exit_code == 0
+
+
+class TestFilters:
+    @pytest.mark.parametrize(
+        ("options", "job_ids"),
+        [
+            (["--code", "schema_defect"], ["job-2"]),
+            (["--reason", "TABLE orders"], ["job-2"]),
+            (["--type", "orders.insert"], ["job-1", "job-2"]),
+            (["--type", "orders.insert", "--partner", "zeta"], ["job-2"]),
+            (["--since", "2026-11-21T10:00:00Z"], ["job-1", "job-3"]),
+            (["--until", "2026-11-21T09:00:00"], ["job-2"]),
+            (["--since", "1h"], ["job-3"]),
+            (["--max", "1"], ["job-1"]),
+            (["--max", "1", "--partner", "zeta"], ["job-2"]),
+        ],
+    )
+    def test_each_narrows_what_is_meant(self, site: Site, options: list[str], job_ids: list[str]) -> None:
+        """Alone and together; the list shows what retry and remove would take."""
+        fail(site, "job-1", failed_at=NOW)
+        header = OwnHeader(code="schema_defect", reason="The table orders is missing.", failed_at=NOW)
+        early = replace(header, failed_at=NOW - timedelta(hours=1))
+        site.send("failures", dead_letter(json.dumps(job_fields(job_id="job-2", partner_id="zeta")), early))
+        site.send("failures", Message(body=json.dumps({"job_id": "job-3"})))
+        listed = site.run("failed", "list", "--json", *options).stdout.splitlines()
+        planned = site.run("failed", "remove", "--all", "--dry-run", "--json", *options).stdout.splitlines()
+
+        assert [json.loads(line)["job_id"] for line in listed] == job_ids
+        assert [json.loads(line)["job_id"] for line in planned] == job_ids
+
+    def test_a_moment_that_is_none_is_a_usage_error(self, site: Site) -> None:
+        """It says what was expected."""
+        result = site.run("failed", "list", "--since", "yesterday")
+
+        assert result.exit_code == 2
+        assert "how long ago" in result.stderr
+
+    @pytest.mark.parametrize("arguments", [[], ["5", "--all"]])
+    @pytest.mark.parametrize("command", ["retry", "remove"])
+    def test_many_are_never_meant_by_saying_nothing(
+        self, site: Site, command: str, arguments: list[str]
+    ) -> None:
+        """Ids, or --all: neither or both is a usage error, and nothing is done."""
+        fail(site, "job-1")
+
+        assert site.run("failed", command, *arguments).exit_code == 2
+        assert jobs_on(site, "failures") == ["job-1"]
+
+
+class TestRetry:
+    def test_what_was_answered_goes_back_with_its_next_run(self, site: Site) -> None:
+        """To the queue that it came from, with what it came with; the others stay, to be seen at once."""
+        fail(site, "job-1")
+        attributes = {"type": Attribute("String", "App"), "n": Attribute("Number", "7")}
+        letter = dead_letter("{}", OwnHeader(run=4, origin="slow", code="handler_error", answered=True))
+        site.send("failures", Message("{}", {**letter.attributes, **attributes}, group="acme"))
+        (other, chosen) = site.waiting("failures")
+        result = site.run("failed", "retry", chosen.message_id)
+        (again,) = site.waiting("slow")
+
+        assert result.stdout == f"{chosen.message_id}: sent to slow as run 5\n"
+        assert {name: again.attributes[name] for name in attributes} == attributes
+        assert (again.body, again.group, header_of(again).run) == ("{}", "acme", 5)
+        assert header_of(again).code is None
+        assert [one.message_id for one in site.waiting("failures")] == [other.message_id]
+
+    def test_what_nobody_answered_goes_back_as_it_came(self, site: Site) -> None:
+        """Also what a redrive policy moved there: to the first request queue, in the same run."""
+        site.send("failures", Message(body='{"job_id": "job-1"}'))
+        fail(site, "job-2", run=3, answered=False)
+        assert site.run("failed", "retry", "--all").exit_code == 0
+
+        assert [header_of(again).run for again in site.waiting("requests")] == [None, 3]
+        assert site.waiting("failures") == []
+
+    def test_another_queue_can_be_named(self, site: Site) -> None:
+        """Where the one that it came from is gone, that has to be said."""
+        (one,) = fail(site, "job-1", origin="gone")
+        refused = site.run("failed", "retry", one)
+        assert (refused.exit_code, jobs_on(site, "failures")) == (1, ["job-1"])
+        assert "--to" in refused.stderr
+
+        assert site.run("failed", "retry", one, "--to", "slow").exit_code == 0
+        assert jobs_on(site, "slow") == ["job-1"]
+        assert site.run("failed", "retry", "--all", "--to", "nowhere").exit_code == 1
+
+    def test_a_dry_run_sends_and_removes_nothing(self, site: Site) -> None:
+        """It says what would be sent, where and in which run; no file is written either."""
+        fail(site, "job-1")
+        site.send("failures", Message("x" * MESSAGE_BYTES_MAXIMUM))
+        result = site.run("failed", "retry", "--all", "--dry-run", "--json")
+
+        assert [json.loads(line)["run"] for line in result.stdout.splitlines()] == [2, None]
+        assert {json.loads(line)["done"] for line in result.stdout.splitlines()} == {"would be sent"}
+        assert site.waiting("requests") == []
+        assert len(site.waiting("failures")) == 2
+        assert not (site.directory / "bucket" / "failed").exists()
+
+    def test_what_leaves_no_room_for_our_header_goes_by_claim_check(self, site: Site) -> None:
+        """Into the configured bucket, which workers read."""
+        site.send("failures", Message("x" * MESSAGE_BYTES_MAXIMUM))
+        assert site.run("failed", "retry", "--all").exit_code == 0
+
+        (stored,) = (site.directory / "bucket" / "failed").iterdir()
+        assert stored.stat().st_size == MESSAGE_BYTES_MAXIMUM
+        assert str(stored.name) in site.waiting("requests")[0].body
+
+    def test_what_is_too_old_is_left_and_told_unless_it_is_forced(self, site: Site) -> None:
+        """It would come back at once; its age counts anew only when somebody takes that on himself."""
+        old = datetime.now(UTC) - timedelta(days=31)
+        (one,) = fail(site, "job-1", first_sent_at=old, code="too_old", answered=False)
+        refused = site.run("failed", "retry", one)
+        assert refused.exit_code == 1
+        assert "--force" in refused.stderr
+        assert jobs_on(site, "failures") == ["job-1"]
+
+        assert site.run("failed", "retry", one, "--force").exit_code == 0
+        (again,) = site.waiting("requests")
+        assert header_of(again).first_sent_at == old
+        assert header_of(again).renewed_at is not None
+
+    def test_force_makes_no_other_job_younger(self, site: Site) -> None:
+        """Only those that would be refused."""
+        fail(site, "job-1")
+        assert site.run("failed", "retry", "--all", "--force").exit_code == 0
+
+        assert header_of(site.waiting("requests")[0]).renewed_at is None
+
+    def test_an_id_that_is_not_there_is_told_and_the_others_are_done(self, site: Site) -> None:
+        """The beginning of an id is not enough to change anything."""
+        (one,) = fail(site, "job-1")
+        result = site.run("failed", "retry", one, "nope")
+
+        assert result.exit_code == 1
+        assert result.stderr.startswith("shardworker: nope: no such message")
+        assert jobs_on(site, "requests") == ["job-1"]
+
+    def test_what_the_command_itself_made_fail_again_is_left(self, site: Site) -> None:
+        """A worker that refuses it at once must not make the command go on for ever."""
+        fail(site, "job-1", retried_at=datetime.now(UTC) + timedelta(hours=1))
+        fail(site, "job-2", retried_at=NOW)
+        assert site.run("failed", "retry", "--all").exit_code == 0
+
+        assert (jobs_on(site, "requests"), jobs_on(site, "failures")) == (["job-2"], ["job-1"])
+
+    def test_a_queue_that_takes_nothing_leaves_all_where_it_is(self, site: Site) -> None:
+        """Nothing is deleted that was not accepted, and what was looked at is back at once."""
+        fail(site, "job-1", "job-2", origin=None)
+        url = f"sql://{site.directory}/missing.db?queue=requests"
+        result = site.run(
+            "failed", "retry", "--all", environment={"SHARDWORKER__QUEUES__REQUEST": f'["{url}"]'}
+        )
+
+        assert result.exit_code == 1
+        assert "shardworker setup" in result.stderr
+        assert jobs_on(site, "failures") == ["job-1", "job-2"]
+
+    def test_an_empty_queue_says_so(self, site: Site) -> None:
+        """Status 0: there is nothing to do."""
+        result = site.run("failed", "retry", "--all")
+
+        assert (result.exit_code, "no such message" in result.stdout) == (0, True)
+
+
+class TestRemove:
+    def test_only_what_was_named_is_removed(self, site: Site) -> None:
+        """Two of three; a third id that is not there is told."""
+        one, _, three = fail(site, "job-1", "job-2", "job-3")
+        result = site.run("failed", "remove", one, three, "999")
+
+        assert result.exit_code == 1
+        assert "999" in result.stderr
+        assert jobs_on(site, "failures") == ["job-2"]
+        assert result.stdout.count("removed") == 2
+
+    def test_all_of_a_kind_are_removed(self, site: Site) -> None:
+        """More than one batch, at most as many as were asked for."""
+        fail(site, *(f"job-{number}" for number in range(25)))
+        fail(site, "other", code="too_old")
+        assert site.run("failed", "remove", "--all", "--code", "handler_error", "--max", "23").exit_code == 0
+
+        assert jobs_on(site, "failures") == ["job-23", "job-24", "other"]
+
+
+class TestExport:
+    def test_each_message_is_a_line_with_all_that_it_has(self, site: Site) -> None:
+        """Body, attributes with their types, reason, times; nothing is removed or left hidden."""
+        letter = dead_letter('{"job_id": "job-1"}', FAILED)
+        attributes = {"b": Attribute("Binary", b"\x00"), "n": Attribute("Number", "7")}
+        site.send("failures", Message(letter.body, {**letter.attributes, **attributes}))
+        fail(site, "job-2")
+        result = site.run("failed", "export")
+        first, second = map(json.loads, result.stdout.splitlines())
+
+        assert first["attributes"] == {"b": ["Binary", "AA=="], "n": ["Number", "7"]}
+        assert (first["body"], first["code"]) == ('{"job_id": "job-1"}', "schema_defect")
+        assert first["failed_at"] == "2026-11-21T10:00:00Z"
+        assert json.loads(second["body"])["job_id"] == "job-2"
+        assert len(site.waiting("failures")) == 2
+
+    def test_a_file_is_new_and_its_owner_s_alone(self, site: Site) -> None:
+        """An earlier export is never written over."""
+        fail(site, "job-1", "job-2")
+        file = site.directory / "failed.jsonl"
+        first = site.run("failed", "export", "--file", str(file), "--max", "1")
+        second = site.run("failed", "export", "--file", str(file))
+
+        assert (first.exit_code, first.stdout, second.exit_code) == (0, "", 1)
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert len(file.read_text().splitlines()) == 1
+        assert "cannot be made" in second.stderr
