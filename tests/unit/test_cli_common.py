@@ -22,6 +22,12 @@ COMMANDS = [
     "handlers",
     "failed list",
     "failed show",
+    "shards list",
+    "shards check",
+    "shards migrate",
+    "shards pause",
+    "shards resume",
+    "shards purge",
 ]
 MIRRORED = {
     "consume": "messenger:consume",
