@@ -1,5 +1,6 @@
 """The lanes' rules as the configuration has them: limits of shards and servers, waits, what may be held."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,7 +8,7 @@ from typing import Final
 
 from config import settings
 from config.settings import Settings
-from shards.engines import Shard, Shards
+from shards.engines import Shards
 from worker.backoff import half_jitter
 
 SLOW_AFTER: Final = timedelta(seconds=5)
@@ -54,15 +55,21 @@ class LaneRules:
 
 def lane_rules(configured: Settings, shards: Shards, threads: int) -> LaneRules:
     """The rules for this many worker threads; raises `UnknownShard` when asked for the berth of one."""
-    several_servers = len({shards.get(name).server for name in shards.names}) > 1
-    default_limit = max(1, threads // 2) if several_servers else threads
+    shards_on = Counter(shards.get(name).server for name in shards.names)
+    default_limit = max(1, threads // 2) if len(shards_on) > 1 else threads
 
     def server_limit(name: str) -> int:
         section = configured.servers.get(name, settings.Server())
         return min(section.limit or default_limit, section.connections)
 
+    def berth_of(name: str) -> Berth:
+        shard = shards.get(name)
+        # A shard that hangs must leave something of its server to the shards beside it.
+        left_for_others = 1 if shards_on[shard.server] > 1 else 0
+        return Berth(shard.server, min(shard.limit, max(1, server_limit(shard.server) - left_for_others)))
+
     return LaneRules(
-        berth_of=lambda name: _berth_of(shards.get(name)),
+        berth_of=berth_of,
         server_limit=server_limit,
         held_maximum=max(1, configured.worker.in_hand_max // 4),
         base_delay=configured.deferral.away_base_delay,
@@ -70,7 +77,3 @@ def lane_rules(configured: Settings, shards: Shards, threads: int) -> LaneRules:
         probe_maximum=configured.deferral.probe_max_delay,
         slow_after=SLOW_AFTER if len(shards.names) > 1 else None,
     )
-
-
-def _berth_of(shard: Shard) -> Berth:
-    return Berth(shard.server, shard.limit)

@@ -73,10 +73,14 @@ class PostgreSQLServer:
 
     def kill(self) -> None:
         """Kill the server as a machine that goes down does: no warning, no last words."""
+        for process in self.processes():
+            os.kill(process, signal.SIGKILL)
+
+    def processes(self) -> list[int]:
+        """The ids of its processes, the server's own first."""
         server = int(self._process_file.read_text(encoding="ascii").splitlines()[0])
         children = Path(f"/proc/{server}/task/{server}/children").read_text(encoding="ascii").split()
-        for process in (server, *map(int, children)):
-            os.kill(process, signal.SIGKILL)
+        return [server, *map(int, children)]
 
     @property
     def is_up(self) -> bool:
