@@ -27,7 +27,7 @@ FOR_EVER_SECONDS: Final = threading.TIMEOUT_MAX
 
 ShardsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[SHARD]...", show_default=False, help="Which shards. Without any: all."),
+    typer.Argument(metavar="SHARD", show_default=False, help="Which shards. Without any: all."),
 ]
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, max=64, help="How many places at a time.")]
 

@@ -1,5 +1,6 @@
 """What commands print: tables for people, JSON for programs; text of others never steers the terminal."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -63,8 +64,8 @@ def print_json(value: Any) -> None:
 
 
 def print_line(text: str) -> None:
-    """Print a line of text, without control characters."""
-    typer.echo(printable(text))
+    """Print a line of text, without control characters; above a progress bar, where one is shown."""
+    typer.echo(printable(text), file=sys.stdout)
 
 
 def moment_text(moment: datetime | None) -> str | None:
