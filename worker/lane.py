@@ -132,6 +132,7 @@ class Lane(Generic[Item]):
         self.server.waiting -= 1
         self.server.running += 1
         self.running += 1
+        self.probe_promised_until = self.server.probe_promised_until = 0.0
         return Taken(self, entry, self.breaker.begin(), self.server.breaker.begin())
 
     def end(self, taken: "Taken[Item]", reply: Reply, now: float) -> None:

@@ -7,7 +7,9 @@ import pytest
 from tests.support.core import AWAY, Site
 from tests.support.intake import attachment
 from tests.support.jobs import job_fields, orders
+from tests.support.lanes import Piece, fill, lanes_of, miss, put_away
 from worker.conclusion import Answer, Return
+from worker.lanes import Lanes
 
 
 @pytest.fixture
@@ -64,3 +66,32 @@ def test_a_part_whose_files_the_others_need_anyway_goes_to_its_lane(site: Site, 
 
     assert isinstance(conclusion, Answer)
     assert (fetched, site.offered) == (["lines.csv"], ["c-1", "c-3"])
+
+
+def test_the_bucket_is_read_for_probes_only(site: Site, fetched: list[str]) -> None:
+    """Of the deliveries that come while the shard is away, one after each cool-down."""
+    site.time.chance = 0.999_999
+    lanes = lanes_of(site.time)
+    put_away(lanes, "eu1")
+    assert lanes.withdraw(lanes.held_away()) == ["probe"]
+    reads = []
+    for seconds in (0, 1, 2, 2, 2, 8):
+        site.time.pass_time(seconds)
+        before = len(fetched)
+        take_five(site, lanes)
+        reads.append(len(fetched) - before)
+        if reads[-1]:
+            fill(lanes, "eu1", "the part that was prepared")
+            miss(lanes)
+            lanes.withdraw(lanes.held_away())
+
+    assert reads == [0, 1, 1, 0, 1, 1]
+
+
+def take_five(site: Site, lanes: Lanes[Piece]) -> None:
+    """Five deliveries with an attachment, as the lanes admit them."""
+    for number in range(5):
+        refused = lanes.admit("eu1")
+        site.unadmitted = {} if refused is None else {"eu1": refused}
+        site.take(job_fields(job_id=f"job-{site.time.seconds}-{number}", attachments=[attachment(site)]))
+        site.tasks.clear()
