@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select
@@ -11,6 +11,8 @@ from shards.customer_places import CustomerPlace
 from shards.inbox import InboxState, inbox, to_microseconds
 
 PAGE_ROWS: Final = 500
+ROUNDS_MAXIMUM: Final = 5
+FEW_ROWS: Final = 20
 SLACK_SECONDS: Final = 3600.0
 """How far the clocks of workers and of this machine may be apart."""
 
@@ -43,18 +45,31 @@ class CopyDiffers(Exception):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CaughtUp:
-    """What a pass over the whole inbox saw and did, and what it leaves to look at once writers are paused.
+    """What was seen and copied of the whole inbox so far, and what it leaves to look at.
 
-    `settled` are the jobs of recent rows that can never change again, `unsettled` those of rows that can.
+    `settled` are the jobs of rows created since `since` that can never change again, `unsettled` those of
+    rows of any age that can.
     """
 
-    rows: int
-    copied: int
     since: int
-    settled: frozenset[str]
-    unsettled: frozenset[str]
+    rows: int = 0
+    copied: int = 0
+    settled: set[str] = field(default_factory=set)
+    unsettled: set[str] = field(default_factory=set)
+
+    def note(self, versions: Versions, copied: int) -> None:
+        """Rows that are equal at both places now."""
+        self.rows += len(versions.keys() - self.unsettled)
+        self.copied += copied
+        for job_id, version in versions.items():
+            if version["state"] != InboxState.SUCCEEDED.value:
+                self.unsettled.add(job_id)
+                continue
+            self.unsettled.discard(job_id)
+            if version["created_at"] >= self.since:
+                self.settled.add(job_id)
 
 
 class InboxCopy:
@@ -70,34 +85,32 @@ class InboxCopy:
         self._now = now
 
     def catch_up(self, hold: Hold) -> CaughtUp:
-        """Make the target's rows equal to the source's as it goes over them, page by page.
+        """Make the target's rows equal to the source's: all, page by page, then what changed meanwhile.
 
-        A row that succeeded never changes again. So once writers are paused, only rows that were created
-        since (less the clocks' slack) and rows that had not succeeded need another look. That holds for
-        parts that were claimed after the pass began, or had ended by then.
+        A row that succeeded never changes again. So what is left to look at are rows that were created since
+        the pass began (less the clocks' slack) and rows that had not succeeded. That holds for parts that
+        were claimed after it began, or had ended by then.
         """
-        since = to_microseconds(self._now() - SLACK_SECONDS)
-        rows = copied = 0
-        settled: set[str] = set()
-        unsettled: set[str] = set()
+        caught = CaughtUp(to_microseconds(self._now() - SLACK_SECONDS))
         for page in self._pages(self._source):
             with hold() as connection:
-                copied += self._level(connection, list(page), page)
-            rows += len(page)
-            for job_id, version in page.items():
-                if version["state"] != InboxState.SUCCEEDED.value:
-                    unsettled.add(job_id)
-                elif version["created_at"] >= since:
-                    settled.add(job_id)
+                caught.note(page, self._level(connection, list(page), page))
         self._remove_strays(hold)
-        return CaughtUp(rows, copied, since, frozenset(settled), frozenset(unsettled))
+        for _ in range(ROUNDS_MAXIMUM):
+            with hold() as connection:
+                if self.follow(connection, caught) < FEW_ROWS:
+                    break
+        return caught
 
-    def copy_last(self, connection: Connection, caught: CaughtUp) -> int:
-        """What changed since the pass, in the target's transaction, with writers paused; how many rows."""
+    def follow(self, connection: Connection, caught: CaughtUp) -> int:
+        """Bring over what changed since, in a transaction at the target; how many rows."""
         with self._source.transaction(reading=True) as here:
             recent = set(here.execute(_RECENT, {**self._mine, "since": caught.since}).scalars())
-        job_ids = sorted((recent - caught.settled) | caught.unsettled)
-        return sum(self._level(connection, page, self._source_versions(page)) for page in _in_pages(job_ids))
+        copied_before = caught.copied
+        for page in _in_pages(sorted((recent - caught.settled) | caught.unsettled)):
+            versions = self._source_versions(page)
+            caught.note(versions, self._level(connection, page, versions))
+        return caught.copied - copied_before
 
     def remove(self, hold: Hold) -> None:
         """Remove every row of the customer at the target."""

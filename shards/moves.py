@@ -128,7 +128,8 @@ class Move:
         paused_at = None
         if progress.stage in {Stage.BEGUN, Stage.PAUSED}:
             epoch, caught, paused_at = self._pause_and_catch_up(progress)
-            rows, last_rows = caught.rows, self._go_over(epoch, caught, sync)
+            last_rows = self._go_over(epoch, caught, sync)
+            rows = caught.rows
             progress = Progress(Stage.ARRIVED, epoch)
         self._leave(progress.epoch)
         placement = self._new_placement(progress.epoch)
@@ -225,7 +226,7 @@ class Move:
             self._around.note(Step.SYNCED)
             with self._held(epoch) as connection:
                 self._check_source(epoch)
-                rows = self._copy.copy_last(connection, caught)
+                rows = self._copy.follow(connection, caught)
                 self._around.note(Step.CAUGHT_UP)
                 moving = PlacementRow(self._customer_id, epoch, MOVING)
                 change_row(connection, moving, moving._replace(state=ACTIVE))
