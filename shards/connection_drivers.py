@@ -130,6 +130,7 @@ class PatientPostgreSQL(psycopg.Connection[Any]):
         if self.closing and self.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             self.execute(f"COMMIT; {self.closing}", prepare=False)
         else:
+            self.closing = ""
             super().commit()
 
 

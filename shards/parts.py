@@ -92,15 +92,7 @@ class PartStore:
         self._checked_placement = placement if check_placement else None
         self._clock = clock
         self._stop = stop
-        self._retrying = Retrying(
-            retry=retry_if_exception(self._is_conflict),
-            stop=stop_after_attempt(transaction_tries)
-            | stop_after_delay(RETRY_SECONDS_MAXIMUM)
-            | stop_when_event_set(stop),
-            wait=wait_random_exponential(multiplier=WAIT_SECONDS_FIRST, max=WAIT_SECONDS_MAXIMUM),
-            sleep=sleep_using_event(stop),
-            retry_error_callback=self._give_up,
-        )
+        self._transaction_tries = transaction_tries
 
     def run(self, identity: PartIdentity, work: Callable[[Connection], bytes]) -> Outcome:
         """Run the part's work, once, in the transaction that records its outcome.
@@ -246,8 +238,34 @@ class PartStore:
             return self._write(write)
 
     def _write(self, write: Callable[[PartConnection], Written]) -> Written:
-        written: Written = self._retrying(self._in_transaction, write)
-        return written
+        try:
+            return self._in_transaction(write)
+        except Exception as error:
+            if not self._is_conflict(error):
+                raise
+            return self._write_after(error, write)
+
+    def _write_after(self, conflict: Exception, write: Callable[[PartConnection], Written]) -> Written:
+        """Try again after a first try that met a conflict; most parts never need what is made here."""
+        first = [conflict]
+
+        def attempt() -> Written:
+            if first:
+                raise first.pop()
+            return self._in_transaction(write)
+
+        return self._retrying()(attempt)
+
+    def _retrying(self) -> Retrying:
+        return Retrying(
+            retry=retry_if_exception(self._is_conflict),
+            stop=stop_after_attempt(self._transaction_tries)
+            | stop_after_delay(RETRY_SECONDS_MAXIMUM)
+            | stop_when_event_set(self._stop),
+            wait=wait_random_exponential(multiplier=WAIT_SECONDS_FIRST, max=WAIT_SECONDS_MAXIMUM),
+            sleep=sleep_using_event(self._stop),
+            retry_error_callback=self._give_up,
+        )
 
     def _in_transaction(self, write: Callable[[PartConnection], Written]) -> Written:
         with self._shard.connect(self._schema) as connection, guarded_transaction(connection):
