@@ -7,26 +7,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Protocol
 
-import msgspec
-
 from config.job import PartRequest
-from config.result import Error, Result, encode_result, failed
+from config.result import Error, failed
 from handlers.registry import HandlerSpec
 from shards.directory import Placement
 from shards.inbox import Outcome, PartIdentity
 from worker.attachments import FetchedAttachments
 from worker.clock import Clock
-from worker.conclusion import (
-    Answer,
-    Bury,
-    Conclusion,
-    Deferral,
-    Discard,
-    Reason,
-    soonest,
-    status_of,
-)
-from worker.envelope import Envelope
+from worker.conclusion import Answer, Bury, Conclusion, Deferral, Discard, Reason, soonest
+from worker.envelope import Envelope, identity_of
+from worker.final_answer import final_answer
 from worker.held import Held
 
 PARTS_IN_LANES_MAXIMUM: Final = 64
@@ -84,6 +74,7 @@ class JobInHand:
         self.job = envelope.job
         self.job_type = envelope.job_type
         self.run = envelope.run
+        self._identity = identity_of(envelope)
         self.held = [held]
         self.handler: HandlerSpec | None = None
         self.files: FetchedAttachments | None = None
@@ -232,39 +223,7 @@ class JobInHand:
 
     def _answer(self) -> Answer:
         outcomes = [self._outcomes[part_no] for part_no in range(len(self.parts))]
-        succeeded = sum(outcome.state == "succeeded" for outcome in outcomes)
-        status = status_of(succeeded, len(outcomes))
-        result = Result(
-            job_id=self.job.job_id,
-            run=self.run,
-            type=self.job_type,
-            partner_id=self.job.partner_id,
-            correlation_id=self.job.correlation_id,
-            dry_run=self.job.dry_run,
-            status=status,
-            customers=(),
-            received_at=self.held[0].received_at,
-            finished_at=self._clock.now(),
-        )
-        body = encode_result(result, tuple(outcome.body for outcome in outcomes))
-        return Answer(status, body, _due_dead_letter(outcomes), _first_code(outcomes))
-
-
-def _due_dead_letter(outcomes: list[Outcome]) -> Reason | None:
-    for outcome in outcomes:
-        if outcome.dead_letter:
-            error = _error(outcome)
-            return Reason(error["code"], error["message"], outcome.attempt)
-    return None
-
-
-def _first_code(outcomes: list[Outcome]) -> str | None:
-    return next((_error(outcome)["code"] for outcome in outcomes if outcome.state == "failed"), None)
-
-
-def _error(outcome: Outcome) -> dict[str, str]:
-    error: dict[str, str] = msgspec.json.decode(outcome.body)["error"]
-    return error
+        return final_answer(self._identity, outcomes, self.held[0].received_at, self._clock.now())
 
 
 def shutdown_deferral() -> Deferral:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import check, consume, demo, explain, failed, handlers, results, setup, shards, submit
+from worker.cli import answer, check, consume, demo, explain, failed, handlers, results, setup, shards, submit
 from worker.cli.common import installed_version
 from worker.cli.errors import CommandGroup
 
@@ -38,6 +38,7 @@ def build_app() -> typer.Typer:
     )
     app.add_typer(shards.build_app(), name="shards", short_help="Look after the shards and their inboxes.")
     app.command("explain", short_help="Tell what became of a job, on every shard.")(explain.explain)
+    app.command("answer", short_help="Send a job's result again.")(answer.answer)
     app.command("check", short_help="Tell what is right and what is wrong with the configuration.")(
         check.check
     )
