@@ -11,6 +11,7 @@ from config.settings import Settings
 from shards.engines import Shards
 from worker.backoff import half_jitter
 
+HELD_SHARE: Final = 10  # a tenth: where the room is what limits the others, they lose no more than that
 SLOW_AFTER: Final = timedelta(seconds=5)
 
 
@@ -71,7 +72,7 @@ def lane_rules(configured: Settings, shards: Shards, threads: int) -> LaneRules:
     return LaneRules(
         berth_of=berth_of,
         server_limit=server_limit,
-        held_maximum=max(1, configured.worker.in_hand_max // 4),
+        held_maximum=max(1, configured.worker.in_hand_max // HELD_SHARE),
         base_delay=configured.deferral.away_base_delay,
         maximum_delay=configured.deferral.away_max_delay,
         probe_maximum=configured.deferral.probe_max_delay,

@@ -58,9 +58,9 @@ def test_only_where_there_are_several_shards_can_one_be_slow() -> None:
     assert rules(ONE).slow_after is not None
 
 
-def test_a_quarter_of_the_room_is_held() -> None:
+def test_a_tenth_of_the_room_is_held() -> None:
     """At least one message, however small the room is."""
-    assert [rules(ONE, worker={"in_hand_max": room}).held_maximum for room in (1, 100)] == [1, 25]
+    assert [rules(ONE, worker={"in_hand_max": room}).held_maximum for room in (1, 100)] == [1, 10]
 
 
 def test_the_cool_down_grows_to_the_longest_pause_between_probes() -> None:
