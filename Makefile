@@ -35,8 +35,9 @@ format: $(STAMP)  ## Put the code in the project's form.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## Measure requests and CPU per job on a local SQS stand-in.
+bench: $(STAMP)  ## Measure requests and CPU per job on a local SQS stand-in, and small parts on each database.
 	$(BIN)/python -m benchmarks.small_jobs
+	$(BIN)/python -m benchmarks.small_parts
 
 bench-sick: $(STAMP)  ## Measure what one sick shard of 20 costs the others: some ten minutes.
 	$(BIN)/python -m benchmarks.sick_shard

@@ -1,5 +1,6 @@
 """The part's transaction on a real MariaDB server, and what a handler cannot carry out of it."""
 
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -14,7 +15,17 @@ from shards.parts import find_outcomes
 from tests.support.fault_protocol import FaultProtocol
 from tests.support.guard_protocol import GuardProtocol
 from tests.support.part_protocol import PartProtocol
-from tests.support.parts import identity, insert_order, order_numbers, order_work, shard_at, store_on
+from tests.support.parts import (
+    PlacedShard,
+    identity,
+    insert_order,
+    order_numbers,
+    order_work,
+    placed_shard_at,
+    shard_at,
+    store_on,
+)
+from tests.support.placement_protocol import PlacementProtocol
 from tests.support.work_failures import failure_of_work, statement
 from tests.support.writes import HandlerMishap, execute, never
 
@@ -28,6 +39,17 @@ class TestOnMariaDB(PartProtocol, GuardProtocol, FaultProtocol):
     def of_mariadb(self, mariadb_shard: Shard) -> Shard:
         """The shard that the protocols are run on."""
         return mariadb_shard
+
+
+class TestOnMariaDBWithPlacementRows(TestOnMariaDB, PlacementProtocol):
+    """The same promises where every claim checks the customer's placement."""
+
+    @pytest.fixture(name="shard")
+    def of_mariadb(self, mariadb_url: str) -> Iterator[PlacedShard]:
+        """A shard with placement rows in place of the other."""
+        shard = placed_shard_at(mariadb_url)
+        yield shard
+        shard.close()
 
 
 class TestThroughMySQLClient(TestOnMariaDB):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select, text
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, delete, insert, select, text
 
 from config import settings
 from shards.directory import Placement, PlacementState
@@ -57,6 +57,7 @@ def placed_shard_at(url: str, *, lock_timeout: float = 5.0) -> PlacedShard:
     shard = PlacedShard("one", section_of(url, 8, lock_timeout, 30.0))
     with shard.connect() as connection, connection.begin():
         placement_rows.create(connection, checkfirst=True)
+        connection.execute(delete(placement_rows))
         connection.execute(insert(placement_rows), {"customer_id": "c-1", "epoch": 1, "state": "active"})
     return shard
 

@@ -22,7 +22,7 @@ from tests.support.parts import (
     shard_at,
     store_on,
 )
-from tests.support.writes import BODY, Write, every_write, execute, never, statements_of, the_row
+from tests.support.writes import BODY, Write, every_write, execute, never, the_row
 
 
 def wait_for_parts(mover: Shard) -> None:
@@ -107,12 +107,3 @@ class PlacementProtocol:
         assert store.run(identity(), work).state == "succeeded"
         execute(mover, move)
         mover.close()
-
-    def test_the_check_is_no_statement_of_its_own(self, shard: PlacedShard) -> None:
-        """It travels with the claim."""
-        store = store_on(shard)
-        store.run(identity("warm-up"), order_work(100))
-        with statements_of(shard) as statements:
-            store.run(identity(), order_work(1))
-
-        assert [word for word in statements if word != "BEGIN"] == ["INSERT", "INSERT", "UPDATE", "COMMIT"]
