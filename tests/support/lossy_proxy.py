@@ -70,7 +70,7 @@ class LossyProxy:
             while request := _receive(client):
                 if self._lose_request is not None and self._lose_request in request:
                     self._lose_request = None
-                    return
+                    break
                 losing = self._lose_answer_to is not None and self._lose_answer_to in request
                 if losing:
                     client.shutdown(socket.SHUT_WR)
@@ -80,6 +80,7 @@ class LossyProxy:
                     server.shutdown(socket.SHUT_WR)
                     answers.join()
                     return
+            # closing alone does not end it while the other thread reads from it
             _shut(server, socket.SHUT_RDWR)
 
     def _forward_answers(self, client: socket.socket, server: socket.socket) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from tests.support.private_server import (
 )
 
 START_TIMEOUT_SECONDS = "60"
+POLL_SECONDS = 0.01
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "fsync": "off",
@@ -73,8 +75,14 @@ class PostgreSQLServer:
 
     def kill(self) -> None:
         """Kill the server as a machine that goes down does: no warning, no last words."""
-        for process in self.processes():
+        processes = self.processes()
+        for process in processes:
             os.kill(process, signal.SIGKILL)
+        while any(map(_lives, processes)):
+            time.sleep(POLL_SECONDS)
+        # a killed process can stay in the table of processes for a while: a new one would take it for alive
+        for lock in (self._process_file, self.home / f".s.PGSQL.{self.port}.lock"):
+            lock.unlink()
 
     def processes(self) -> list[int]:
         """The ids of its processes, the server's own first."""
@@ -84,7 +92,7 @@ class PostgreSQLServer:
 
     @property
     def is_up(self) -> bool:
-        """Whether the server was started and not stopped; one that was killed counts as up."""
+        """Whether the server was started, and neither stopped nor killed."""
         return self._process_file.exists()
 
     @property
@@ -129,6 +137,14 @@ def _initialise(programs: Path, home: Path) -> None:
         give_away(path)
     options = ["-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]
     run_unprivileged([programs / "initdb", "-D", home / "data", "--pwfile", password_file, *options])
+
+
+def _lives(process: int) -> bool:
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def _find_programs() -> Path | None:
