@@ -1,4 +1,4 @@
-"""Stages: what the two placement rows of a customer say of its move, and the errors of a move."""
+"""Stages: what the two placement rows of a customer say of its move; the steps and errors of a move."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -17,6 +17,21 @@ class Stage(StrEnum):
     PAUSED = "paused"
     ARRIVED = "arrived"
     LEFT = "left"
+
+
+class Step(StrEnum):
+    """What a move has just done."""
+
+    COPIED = "copied"
+    PAUSED = "paused"
+    DRAINED = "drained"
+    RESUMED = "resumed"
+    SYNCED = "synced"
+    CAUGHT_UP = "caught up"
+    ARRIVED = "arrived"
+    LEFT = "left"
+    ENTERED = "entered"
+    ABORTED = "aborted"
 
 
 class MoveRefused(Exception):

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -22,27 +21,13 @@ from shards.move_stages import (
     PartsUnderWay,
     Progress,
     Stage,
+    Step,
     StillPaused,
     progress_of,
 )
 from shards.placement_rows import PlacementRow, change_row, insert_row, lock_row, read_row
 
 WAITED_KINDS: Final = frozenset({Kind.BUSY, Kind.RETRY_TRANSACTION})
-
-
-class Step(StrEnum):
-    """What a move has just done."""
-
-    COPIED = "copied"
-    PAUSED = "paused"
-    DRAINED = "drained"
-    RESUMED = "resumed"
-    SYNCED = "synced"
-    CAUGHT_UP = "caught up"
-    ARRIVED = "arrived"
-    LEFT = "left"
-    ENTERED = "entered"
-    ABORTED = "aborted"
 
 
 class Moved(NamedTuple):

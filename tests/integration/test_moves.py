@@ -14,7 +14,7 @@ from shards.directory import PlacementState
 from shards.engines import Shard
 from shards.failures import Kind
 from shards.inbox import PlacementStale
-from shards.moves import Step
+from shards.move_stages import Step
 from shards.placement_rows import change_row, lock_row
 from tests.support.mariadb import MariaDBServer
 from tests.support.move_crash_protocol import CrashProtocol, RivalProtocol

@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from shards.inbox import inbox
-from shards.move_stages import MoveRefused
-from shards.moves import Step
+from shards.move_stages import MoveRefused, Step
 from shards.placement_rows import change_row
 from tests.support.move_protocol import ACTIVE, GONE, MOVING, fill
 from tests.support.moving import Crash, Site, inbox_at, orders_at

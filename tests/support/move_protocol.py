@@ -10,8 +10,7 @@ import pytest
 from shards.directory import PlacementState
 from shards.inbox import PlacementStale
 from shards.inbox_copy import PAGE_ROWS
-from shards.move_stages import PartsUnderWay
-from shards.moves import Step
+from shards.move_stages import PartsUnderWay, Step
 from tests.support.moving import OTHER, Site, Writers, copy_orders, inbox_at, orders_at
 from tests.support.parts import identity, order_work
 from tests.support.writes import BODY, never

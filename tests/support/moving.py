@@ -16,7 +16,8 @@ from shards.directory import Placement, PlacementState
 from shards.engines import Shard
 from shards.failures import Kind, classify
 from shards.inbox import Outcome, PlacementStale, create_inbox, inbox
-from shards.moves import Move, Step, Surroundings
+from shards.move_stages import Step
+from shards.moves import Move, Surroundings
 from shards.parts import PartStore
 from shards.placement_rows import PlacementRow, insert_row, placement_rows
 from tests.support.parts import ORDERS, create_orders, identity, order_work

@@ -23,8 +23,8 @@ from shards.failures import KnownFailure
 from shards.inbox import check_inbox
 from shards.inbox_copy import CopyDiffers
 from shards.migrations import migrate
-from shards.move_stages import MoveRefused, PartsUnderWay, StillPaused
-from shards.moves import Move, Step, Surroundings
+from shards.move_stages import MoveRefused, PartsUnderWay, Step, StillPaused
+from shards.moves import Move, Surroundings
 from worker.cli.common import ConfigOption, open_settings, to_duration
 from worker.cli.customers import enter_in_catalog, file_line, find_known_customer, new_placement, open_place
 from worker.cli.errors import CommandError
@@ -189,12 +189,22 @@ def _prepare(target: CustomerPlace) -> None:
 
 
 def _finish(errand: _Errand, opened: _Opened, sync: str | None) -> None:
-    moved = opened.move.finish(partial(_sync, sync, opened), partial(_enter, errand.settings))
+    sync_seconds = 0.0
+
+    def timed_sync() -> None:
+        nonlocal sync_seconds
+        begun_at = time.monotonic()
+        _sync(sync, opened)
+        sync_seconds = time.monotonic() - begun_at
+
+    moved = opened.move.finish(timed_sync, partial(_enter, errand.settings))
     print_line(f"{moved.rows} inbox rows went along, {moved.last_rows} of them in the pause.")
     if moved.paused_seconds is None:
         print_line("An earlier command had begun the pause: how long it was is not known.")
     else:
         print_line(f"Its writers were paused for {moved.paused_seconds:.3f} s{_until(errand.settings)}.")
+        if sync is not None:
+            print_line(f"The command of --sync took {sync_seconds:.3f} s of that.")
     if moved.placement.state is not PlacementState.ACTIVE:
         print_line(f"The directory has it {moved.placement.state}: its jobs wait until that is changed.")
 
