@@ -73,8 +73,7 @@ class PartStore:
 
     Every method raises `PlacementStale` if the placement is checked and does not hold, `ContentConflict`,
     `Superseded`, `BrokenTransaction`, `InboxFault` and whatever the database or the work raises; `classify`
-    tells what it means. After an error nothing was written, unless it is of kind `away`: then the next claim
-    tells.
+    tells what it means. After an error nothing was written, unless its kind is `away`: the next claim tells.
     """
 
     def __init__(
