@@ -119,6 +119,19 @@ def test_a_permission_that_is_missing_is_a_defect(either_shard: Shard, mariadb_u
     assert [failure.kind, other_database.kind] == [Kind.DEFECT] * 2
 
 
+def test_a_value_that_no_packet_can_hold_is_a_fault_of_the_data(either_shard: Shard) -> None:
+    """The server would cut the connection, and the shard would look away for as long as the job comes."""
+
+    def work(connection: Connection) -> None:
+        too_much = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
+        connection.execute(text("SELECT :text"), {"text": "x" * too_much})
+
+    failure = failure_of_work(either_shard, work)
+
+    assert (failure.kind, failure.code) == (Kind.PERMANENT, "value_too_long")
+    assert "max_allowed_packet" in failure.message
+
+
 def test_a_statement_timeout_is_transient(mariadb_url: str) -> None:
     """It is counted as an attempt."""
     shard = shard_at(mariadb_url, statement_timeout=0.05)

@@ -5,9 +5,12 @@ from sqlalchemy import Connection, text
 
 from shards.engines import Shard
 from shards.failures import Kind
-from tests.support.parts import shard_at
+from tests.support.parts import identity, shard_at, store_on
 from tests.support.work_failures import failure_of_work, statement
 from tests.support.writes import execute
+
+PREPARED_AFTER = 5
+"""How often psycopg runs a statement before it has it prepared."""
 
 
 @pytest.mark.parametrize(
@@ -77,3 +80,23 @@ def test_a_statement_timeout_is_transient(url: str) -> None:
     shard.close()
 
     assert (failure.kind, failure.code) == (Kind.TRANSIENT, "statement_timeout")
+
+
+def test_a_table_altered_beneath_a_prepared_statement_is_retried(url: str, shard: Shard) -> None:
+    """The server refuses the old plan once; the next transaction prepares the statement anew."""
+    runs: list[int] = []
+
+    def work(connection: Connection) -> bytes:
+        runs.append(1)
+        for _ in range(2 * PREPARED_AFTER):
+            connection.exec_driver_sql("SELECT * FROM orders").all()
+        return b"{}"
+
+    store_on(shard).run(identity("job-1"), work)
+    other = shard_at(url)
+    execute(other, "ALTER TABLE orders ADD COLUMN more TEXT")
+    other.close()
+    runs.clear()
+
+    assert store_on(shard).run(identity("job-2"), work).state == "succeeded"
+    assert len(runs) == 2

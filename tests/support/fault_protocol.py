@@ -119,8 +119,10 @@ class FaultProtocol:
         execute(shard, "ALTER TABLE shardworker_inbox DROP COLUMN starts")
 
         assert check_inbox(shard, None) == [
-            "Shard 'one': the table shardworker_inbox has no column starts. Compare it with "
-            f"`shardworker shards migrate --sql --dialect {shard.dialect}`."
+            (
+                "Shard 'one': the table shardworker_inbox has no column starts. Compare it with "
+                f"`shardworker shards migrate --sql --dialect {shard.dialect}`."
+            )
         ]
         with pytest.raises(InboxFault):
             store_on(shard).run(identity(), order_work())

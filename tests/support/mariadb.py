@@ -21,6 +21,7 @@ from tests.support.private_server import (
     run_unprivileged,
     skip_or_fail,
     start_unprivileged,
+    with_limited_files,
 )
 
 USER = "tests"
@@ -94,8 +95,8 @@ class MariaDBServer:
                 connection.execute(text(statement))
         engine.dispose()
 
-    def start(self) -> None:
-        """Start the server and wait until it answers."""
+    def start(self, *, file_bytes_maximum: int | None = None) -> None:
+        """Start the server and wait until it answers; it can write no file larger than that."""
         options = {
             **SETTINGS,
             "datadir": str(self.home / "data"),
@@ -107,7 +108,8 @@ class MariaDBServer:
             **self.settings,
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
-        process = start_unprivileged([self.programs.server, "--no-defaults", *arguments])
+        command: list[str | Path] = [self.programs.server, "--no-defaults", *arguments]
+        process = start_unprivileged(with_limited_files(command, file_bytes_maximum))
         self._process = process
         self._wait_until_it_answers(process)
 

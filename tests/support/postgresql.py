@@ -18,6 +18,7 @@ from tests.support.private_server import (
     give_away,
     run_unprivileged,
     skip_or_fail,
+    with_limited_files,
 )
 
 START_TIMEOUT_SECONDS = "60"
@@ -58,8 +59,8 @@ class PostgreSQLServer:
                 connection.execute(text(statement))
         engine.dispose()
 
-    def start(self) -> None:
-        """Start the server and wait until it answers."""
+    def start(self, *, file_bytes_maximum: int | None = None) -> None:
+        """Start the server and wait until it answers; it can write no file larger than that."""
         parameters = {
             **SETTINGS,
             "port": str(self.port),
@@ -67,7 +68,8 @@ class PostgreSQLServer:
             **self.settings,
         }
         options = " ".join(f"-c {name}={value}" for name, value in parameters.items())
-        self._control("-w", "-t", START_TIMEOUT_SECONDS, "-l", self.home / "log", "-o", options, "start")
+        waiting: list[str | Path] = ["-w", "-t", START_TIMEOUT_SECONDS, "-l", self.home / "log"]
+        self._control(*waiting, "-o", options, "start", file_bytes_maximum=file_bytes_maximum)
 
     def stop(self) -> None:
         """Stop the server at once, without a checkpoint."""
@@ -99,8 +101,9 @@ class PostgreSQLServer:
     def _process_file(self) -> Path:
         return self.home / "data" / "postmaster.pid"
 
-    def _control(self, *arguments: str | Path) -> None:
-        run_unprivileged([self.programs / "pg_ctl", "-D", self.home / "data", *arguments])
+    def _control(self, *arguments: str | Path, file_bytes_maximum: int | None = None) -> None:
+        command = [self.programs / "pg_ctl", "-D", self.home / "data", *arguments]
+        run_unprivileged(with_limited_files(command, file_bytes_maximum))
 
 
 def postgresql_or_skip() -> Path:

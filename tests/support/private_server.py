@@ -30,6 +30,13 @@ def free_port() -> int:
         return port
 
 
+def with_limited_files(command: Sequence[str | Path], bytes_maximum: int | None) -> list[str | Path]:
+    """The same program, whose files cannot grow beyond so many bytes each, as if the disk were full."""
+    if bytes_maximum is None:
+        return [*command]
+    return ["prlimit", f"--fsize={bytes_maximum}:", *command]
+
+
 def run_unprivileged(command: Sequence[str | Path]) -> None:
     """Run a program to its end, without output; as another user where we are root, which servers refuse."""
     subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL, **_as_unprivileged())
