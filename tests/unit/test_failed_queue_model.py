@@ -138,6 +138,7 @@ class FailureQueue(RuleBasedStateMachine):
             for batch in Search(SETTINGS, taking, Choice((), Filters(code), maximum)).batches(7):
                 met += len(batch)
                 taking.pause(LEASE.total_seconds() * 2)
+                assert self.failures.depth().leased >= len(batch), "somebody else could take what is in hand"
                 act(batch, taking)
         assert met == (fitting if maximum is None else min(fitting, maximum))
 
