@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Update, bindparam, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from config.points import passed
 from shards import failure_codes
 from shards.dialects import TransactionState, insert_unless_present, same_transaction, transaction_state
 from shards.directory import Placement
@@ -25,6 +26,7 @@ from shards.inbox import (
     to_microseconds,
 )
 from shards.placement_rows import active_row, placement_rows
+from shards.ready import execute_ready
 
 CORRELATION_CHARACTERS_MAXIMUM: Final = 255
 KEPT_KINDS: Final = frozenset({Kind.BUSY, Kind.AWAY, Kind.RETRY_TRANSACTION})
@@ -99,6 +101,7 @@ def claim(
     """
     with inbox_faults(connection.dialect.name):
         if insert_unless_present(connection, _new_row(identity, now), placement):
+            passed("after_claim")
             return Claimed()
         if placement is not None:
             _lock_placement(connection, placement)
@@ -106,6 +109,7 @@ def claim(
     decision = decide(identity, row, take_claimed=take_claimed)
     if isinstance(decision, Claimed):
         _take_over(connection, identity, decision)
+        passed("after_claim")
     return decision
 
 
@@ -215,8 +219,7 @@ def _take_over(connection: Connection, identity: PartIdentity, counts: Claimed) 
 
 def _end(connection: Connection, identity: PartIdentity, values: Mapping[str, Any]) -> None:
     _check_transaction(connection)
-    ended = connection.execute(_END[connection.dialect.name], {**_key(identity), **values})
-    if ended.rowcount != 1:
+    if execute_ready(connection, _END[connection.dialect.name], {**_key(identity), **values}) != 1:
         raise BrokenTransaction
 
 

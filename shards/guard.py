@@ -7,6 +7,7 @@ from typing import NoReturn
 from sqlalchemy.engine import Connection, RootTransaction, TwoPhaseTransaction
 from sqlalchemy.exc import DBAPIError
 
+from config.points import passed
 from shards import failure_codes
 from shards.failures import Kind, KnownFailure, classify, failure_of
 
@@ -122,7 +123,9 @@ def guarded_transaction(connection: PartConnection) -> Iterator[None]:
         if lost and isinstance(error, Exception) and not _tells_of_lost_connection(error):
             raise ConnectionLost from error
         raise
+    passed("before_commit")
     transaction.commit_as_owner()
+    passed("after_commit")
 
 
 def _tells_of_lost_connection(error: Exception) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from config.job import BadMessage
+from config.points import passed
 from config.result import error_of
 from config.settings import Settings
 from shards.directory import Placement, PlacementState
@@ -169,6 +170,7 @@ class Intake:
         for part in job.parts:
             place(part, route.placements[part.request.customer_id])
         provide_files(job, self._fetcher, self._ways.admit)
+        passed("after_prepare")
         job.start(self._ways.offer_part)
 
     def _refuse_job(self, job: JobInHand, envelope: Envelope, refusal: Refuse) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from config.points import passed
 from worker.backoff import half_jitter
 from worker.clock import Clock
 from worker.held import Held, Room
@@ -63,6 +64,7 @@ class Receiver:
         finally:
             self._room.fill(places, len(held))
         for one in held:
+            passed("after_receive")
             self._hand_over(one)
 
     def _poll(self, places: int) -> list[Held]:

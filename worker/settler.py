@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from config.points import passed
 from config.settings import Settings
 from worker.backoff import half_jitter
 from worker.batcher import Batcher, Pace
@@ -129,8 +130,10 @@ class Settler:
                 self._outlets.response, settlement.conclusion.body, settlement.facts.identity
             )
 
+        passed("before_result")
         sent, unsent = self._send(self._outlets.response, batch, write)
         for settlement in sent:
+            passed("after_result")
             if settlement.dead_letter is None:
                 self._leave_by(self._acks, settlement)
             else:
@@ -151,6 +154,7 @@ class Settler:
 
         sent, unsent = self._send(self._outlets.failure, batch, write)
         for settlement in sent:
+            passed("after_dead_letter")
             self._leave_by(self._acks, settlement)
         for settlement in unsent:
             self._give_back(settlement, "failure_queue_away")
