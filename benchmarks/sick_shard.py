@@ -120,7 +120,7 @@ def set_options(world: World) -> None:
     """Run as a worker of production would: the default lease, delays and threads."""
     text = world.config_path.read_text().replace('lease = "9s"', 'lease = "120s"')
     text = text.replace("concurrency = 4", "concurrency = 8")
-    for line in ("busy_delay", "away_base_delay", "away_max_delay"):
+    for line in ("busy_delay", "away_base_delay", "away_max_delay", "probe_max_delay"):
         text = "\n".join(one for one in text.splitlines() if not one.startswith(line))
     world.config_path.write_text(text + "\n")
 
