@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, FromClause, TableClause, insert
+from sqlalchemy import Connection, FromClause, Insert, TableClause, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.result import ErrorDetail
@@ -16,6 +17,8 @@ from shards.postgresql import ALONE, can_fail_alone
 CHUNK_ROWS: Final = 1000
 CHUNK_BYTES: Final = 4 * 2**20
 """About how much text a chunk holds before it is sent, however few its rows."""
+
+TABLES_REMEMBERED: Final = 1024
 
 Row = dict[str, Any]
 
@@ -77,7 +80,7 @@ def _chunks(rows: Iterable[Any], rows_maximum: int, bytes_maximum: int) -> Itera
     weight = 0
     for row in map(as_mapping, rows):
         chunk.append(row)
-        weight += sum(map(_weight, row.values()))
+        weight += sum(_weight(value) for value in row.values() if type(value) is not int)
         if len(chunk) >= rows_maximum or weight >= bytes_maximum:
             yield chunk
             chunk, weight = [], 0
@@ -145,9 +148,14 @@ def _send(
 ) -> None:
     # A statement takes its columns from its first row and would drop further ones of later rows: each run of
     # rows with the same columns is a statement of its own.
-    statement = insert(table).inline()
+    statement = _insertion_into(table)
     for _, alike in groupby(rows, key=_columns_of):
         connection.execute(statement, list(alike), execution_options=options)
+
+
+@lru_cache(TABLES_REMEMBERED)
+def _insertion_into(table: TableClause) -> Insert:
+    return insert(table).inline()
 
 
 def _are_alike(rows: Sequence[Row]) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from shards.directory import Placement
 from shards.inbox import inbox
 from shards.placement_rows import active_row
+from shards.ready import execute_ready
 
 MARIADB_DUPLICATE_ENTRY: Final = 1062
 POSTGRESQL_IDLE: Final = 0
@@ -42,7 +43,7 @@ def insert_unless_present(
     if placement is not None:
         new |= {"of_customer": placement.customer_id, "of_epoch": placement.epoch}
     try:
-        return connection.execute(claim, new).rowcount == 1
+        return execute_ready(connection, claim, new) == 1
     except IntegrityError as error:
         if _is_mariadb_duplicate(error):
             return False
@@ -63,7 +64,7 @@ def _claim_statement(dialect: str, *, placed: bool) -> Insert:
     # tell the two cases: there the error is the answer
     if isinstance(statement, postgresql.Insert | sqlite.Insert):
         statement = statement.on_conflict_do_nothing()
-    return statement.execution_options(preserve_rowcount=True)
+    return statement
 
 
 _CLAIMS: Final[Mapping[tuple[str, bool], Insert]] = {

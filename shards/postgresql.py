@@ -4,8 +4,10 @@ The driver begins no transactions: BEGIN goes with the first statement, as the t
 keeps none; a savepoint goes with the rows that it protects; a session is cleaned with a part's COMMIT.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 from psycopg import ClientCursor
@@ -20,9 +22,11 @@ BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 CLEAN: Final = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; SELECT pg_advisory_unlock_all(); DISCARD TEMP"
 
 ALONE: Final = {"shardworker_alone": True}
-"""Options of a statement that leaves the transaction as it was if it fails; see `can_fail_alone`."""
+"""Options of an INSERT of rows that leaves the transaction as it was if it fails; see `can_fail_alone`."""
 
 ROWS_AS_TEXT: Final = 50
+STATEMENTS_REMEMBERED: Final = 1024
+PLACEHOLDER: Final = re.compile(r"%\(([^)]*)\)s")
 
 _SAVE: Final = "SAVEPOINT shardworker_rows"
 _RELEASE: Final = "RELEASE SAVEPOINT shardworker_rows"
@@ -51,6 +55,14 @@ def listen(engine: Engine, section: settings.Shard) -> None:
 def can_fail_alone(connection: Connection) -> bool:
     """Whether the options `ALONE` mean anything on this connection: it is one of an engine of ours."""
     return bool(connection.get_execution_options().get(_OURS))
+
+
+def execute_with_opening(cursor: Any, statement: str, parameters: Any) -> None:
+    """Execute a statement with parameters; what has to go before it in its transaction goes along."""
+    if opening := _take_opening(cursor.connection):
+        _execute_together(cursor, statement, [parameters], opening, alone=False)
+    else:
+        cursor.execute(statement, parameters)
 
 
 def _limits(section: settings.Shard) -> str:
@@ -89,12 +101,29 @@ def _execute_together(
 ) -> None:
     """Send all as one text, the values quoted by the driver: for few rows no other way costs it less."""
     quoting = ClientCursor(cursor.connection)
-    statements = [quoting.mogrify(statement, row) for row in rows]
+    if alone and len(rows) > 1:
+        statements = [quoting.mogrify(*_as_one_statement(statement, rows))]
+    else:
+        statements = [quoting.mogrify(statement, row) for row in rows]
     before = (*opening, _SAVE) if alone else opening
     with _undoing(cursor.connection, alone=alone):
         cursor.execute("; ".join((*before, *statements, *((_RELEASE,) if alone else ()))), prepare=False)
     for _ in before:
         cursor.nextset()
+
+
+def _as_one_statement(statement: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[Any]]:
+    """An INSERT of one row as one of all of them, and its values."""
+    head, row, names = _insertion(statement)
+    return f"{head} VALUES {', '.join([row] * len(rows))}", [
+        values[name] for values in rows for name in names
+    ]
+
+
+@lru_cache(STATEMENTS_REMEMBERED)
+def _insertion(statement: str) -> tuple[str, str, list[str]]:
+    head, _, row = statement.rpartition(" VALUES ")
+    return head, PLACEHOLDER.sub("%s", row), PLACEHOLDER.findall(row)
 
 
 def _execute_many_together(

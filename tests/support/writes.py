@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, Dialect, Insert, Update, event, text
 from sqlalchemy.orm import Session
 
+from shards import ready
 from shards.engines import Shard
 from shards.failure_codes import CONFLICT
 from shards.failures import KnownFailure, failure_of
@@ -58,6 +60,7 @@ def conflict() -> KnownFailure:
 def statements_of(shard: Shard) -> Iterator[list[str]]:
     """The first words of what goes to the database, BEGIN and COMMIT of the engine among them."""
     seen: list[str] = []
+    compile_ready = ready._compile
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         seen.append(statement.split(maxsplit=1)[0])
@@ -65,9 +68,14 @@ def statements_of(shard: Shard) -> Iterator[list[str]]:
     def note_commit(_connection: Any) -> None:
         seen.append("COMMIT")
 
+    def note_ready(dialect: Dialect, statement: Insert | Update, columns: tuple[str, ...]) -> Any:
+        note(None, None, str(statement))
+        return compile_ready(dialect, statement, columns)
+
     event.listen(shard.engine, "before_cursor_execute", note)
     event.listen(shard.engine, "commit", note_commit)
-    yield seen
+    with patch.object(ready, "_compile", note_ready):
+        yield seen
     event.remove(shard.engine, "before_cursor_execute", note)
     event.remove(shard.engine, "commit", note_commit)
 
