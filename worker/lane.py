@@ -29,6 +29,7 @@ class Server:
 
     `missed` are the shards that were not answered since any shard of the server last was, but for those that
     were known to be away: a shard that is away for its own reasons says nothing about its neighbours.
+    `probed_in_vain` is the shard that was asked last while the server was away.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Server:
     running: int = 0
     waiting: int = 0
     missed: set[str] = field(default_factory=set)
+    probed_in_vain: str | None = None
     probe_promised_until: float = 0.0
     back_at: float = 0.0
 
@@ -52,6 +54,7 @@ class Server:
         tries, opened_at = self.breaker.tries, self.breaker.opened_at
         if self.breaker.succeed(probe=probe):
             self.back_at = now
+            self.probed_in_vain = None
             away_ms = _milliseconds_since(opened_at, now)
             log.info("server.back", server=self.name, tries=tries, away_ms=away_ms)
 
@@ -88,9 +91,12 @@ class Lane(Generic[Item]):
         return self.breaker.permits(self.running, now)
 
     def lacks_probe(self, now: float) -> bool:
-        """Whether the next probe is due and nothing is there to be it."""
+        """Whether the next probe is due and nothing is there to be it, or nothing but what was in vain."""
         if self.server.breaker.is_open:
-            return self.server.waiting == 0 and self.server.breaker.probe_is_due(now)
+            if self.server.waiting == 0:
+                return self.server.breaker.probe_is_due(now)
+            # what waits may be of a shard that stays away alone: it must not be every probe
+            return not self.queue and self.server.probed_in_vain not in {None, self.shard}
         return not self.queue and self.breaker.probe_is_due(now)
 
     def promise_probe(self, now: float) -> bool:
@@ -158,6 +164,8 @@ class Lane(Generic[Item]):
     def _note_miss(self, taken: "Taken[Item]", now: float) -> None:
         if self.server.breaker.is_open:
             self.breaker.withdraw(probe=taken.is_probe)
+            if taken.is_server_probe:
+                self.server.probed_in_vain = self.shard
             self.server.breaker.fail(now, probe=taken.is_server_probe)
             return
         was_away = self.breaker.is_open

@@ -204,10 +204,12 @@ class Lanes(Generic[Item]):
             self._rotation.remove(lane)
 
     def _next_ready(self, now: float) -> Lane[Item] | None:
-        for _ in range(len(self._rotation)):
-            lane = self._rotation[0]
-            self._rotation.rotate(-1)
+        # Only the lane whose turn it was goes to the end: were those that are not ready sent there too, of
+        # the shards of a server that is away the same one could be asked for ever.
+        for lane in self._rotation:
             if lane.ready(now):
+                self._rotation.remove(lane)
+                self._rotation.append(lane)
                 return lane
         return None
 

@@ -3,7 +3,7 @@
 from structlog.testing import capture_logs
 
 from tests.support.fakes import ManualTime
-from tests.support.lanes import Piece, end, fill, lanes_of, miss, put_away, take
+from tests.support.lanes import Piece, code_of, end, fill, lanes_of, miss, put_away, take
 from worker.lane import Reply
 from worker.lanes import Lanes
 
@@ -49,6 +49,46 @@ def test_the_probes_of_a_server_go_round_its_shards() -> None:
         end(lanes, taken, Reply.UNANSWERED)
 
     assert sorted(probed) == list(NEIGHBOURS)
+
+
+def test_a_busy_neighbour_does_not_keep_the_probes_from_going_round() -> None:
+    """Whoever runs between two probes, the next one is another shard's."""
+    time = ManualTime(chance=LATEST)
+    lanes = lose_server(time)
+    fill(lanes, "db2.a", *(f"busy {number}" for number in range(10)))
+    probed = []
+    for seconds in (1, 2, 4):
+        end(lanes, take(lanes))
+        time.pass_time(seconds)
+        while (taken := take(lanes)).lane.shard == "db2.a":
+            end(lanes, taken)
+        probed.append(taken.lane.shard)
+        end(lanes, taken, Reply.UNANSWERED)
+
+    assert sorted(probed) == list(NEIGHBOURS)
+
+
+def test_a_shard_that_stays_away_alone_does_not_hold_every_place_of_a_probe() -> None:
+    """After its probe in vain the others get one item in, with what it needs, though the places are full."""
+    time = ManualTime(chance=LATEST)
+    lanes = lanes_of(time, held=2)
+    fill(lanes, "db1.a", "a")
+    fill(lanes, "db1.b", "b")
+    assert [miss(lanes), miss(lanes)] == [[], []]
+    lanes.withdraw([entry.item for entry in lanes._lanes["db1.b"].queue])
+    fill(lanes, "db1.a", "another a")
+    time.pass_time(1)
+    assert miss(lanes) == []
+    admitted = [lanes.admit(shard) is None for shard in ("db1.a", "db1.b", "db1.c")]
+    offered = [code_of(lanes, shard, "probe") for shard in ("db1.a", "db1.b", "db1.b")]
+    given_back = [item for item, _ in lanes.shed()]
+    time.pass_time(2)
+    end(lanes, take(lanes))
+
+    assert admitted == [False, True, False]
+    assert offered == ["shard_away", None, "shard_away"]
+    assert given_back == ["a"]
+    assert lanes.away_servers() == []
 
 
 def test_one_answer_brings_the_whole_server_back_few_at_first() -> None:
