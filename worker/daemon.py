@@ -115,7 +115,7 @@ class Daemon:
         directory, grants = self._opened.directory, self._opened.grants
         self._executor = Executor(self._shards, settings, middleware, clock, self._stop, directory.forget)
         self._lanes: Lanes[Task] = Lanes(lane_rules(settings, self._shards, self._concurrency), clock)
-        self._work = LaneWork(self._lanes, self._executor, clock, self._stop)
+        self._work = LaneWork(self._lanes, self._executor, directory, clock, self._stop)
         self._keeper = LaneKeeper(self._lanes, directory, self._stop)
         router = Router(settings, registry, directory, grants, self._fetcher, clock)
         ways = Ways(self._lanes.admit, self._work.offer, self._lanes.offer, self._settler.settle)

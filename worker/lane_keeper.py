@@ -1,11 +1,11 @@
 """Looks after what waits in the lanes: gives back what they cannot hold or belongs elsewhere by now."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Final
 
-from shards.directory import Directory, DirectoryUnavailable, Placement
+from shards.directory import Directory, DirectoryUnavailable, Placement, PlacementUnusable
 from worker.conclusion import Deferral
 from worker.lanes import Lanes
 from worker.tasks import Task
@@ -47,12 +47,26 @@ class LaneKeeper:
             return
         customer_ids = {placement.customer_id for task in held for placement in task.placements}
         try:
-            found = self._directory.find(tuple(customer_ids))
+            found = self._find(customer_ids)
         except DirectoryUnavailable:
             return
-        for task in self._lanes.withdraw([task for task in held if _is_misplaced(task, found)]):
+        for task in self._lanes.withdraw([task for task in held if is_misplaced(task, found)]):
             task.give_back(ELSEWHERE)
 
+    def _find(self, customer_ids: Collection[str]) -> Mapping[str, Placement]:
+        try:
+            return self._directory.find(tuple(customer_ids))
+        except PlacementUnusable:
+            # one customer's entry that is no good must not hide what an operator did to the others
+            return {name: found for one in customer_ids for name, found in self._find_one(one).items()}
 
-def _is_misplaced(task: Task, found: Mapping[str, Placement]) -> bool:
+    def _find_one(self, customer_id: str) -> Mapping[str, Placement]:
+        try:
+            return self._directory.find((customer_id,))
+        except PlacementUnusable:
+            return {}
+
+
+def is_misplaced(task: Task, found: Mapping[str, Placement]) -> bool:
+    """Whether one of the task's customers is not, or no longer, where it was when the task was made."""
     return any(found.get(placement.customer_id) != placement for placement in task.placements)

@@ -1,21 +1,40 @@
 """The work in the lanes: parts are put into them, worker threads take them out and run them."""
 
 import threading
+from datetime import timedelta
+from typing import Final
 
+from shards.directory import Directory, DirectoryUnavailable
 from worker.clock import Clock
 from worker.conclusion import Deferral
 from worker.executor import Executor
 from worker.job_in_hand import Part
+from worker.lane import Reply
+from worker.lane_keeper import ELSEWHERE, is_misplaced
 from worker.lanes import SHUTDOWN, Lanes
 from worker.tasks import PartTask, Task
 
+NOWHERE_KNOWN: Final = Deferral(timedelta(seconds=5), "directory_away")
+
 
 class LaneWork:
-    """Puts parts into their lanes and runs what is taken from there; thread-safe."""
+    """Puts parts into their lanes and runs what is taken from there; thread-safe.
 
-    def __init__(self, lanes: Lanes[Task], executor: Executor, clock: Clock, stop: threading.Event) -> None:
+    A part can wait long for its turn, and its customer be paused or moved meanwhile: so the directory, which
+    remembers, is asked again before each one starts.
+    """
+
+    def __init__(
+        self,
+        lanes: Lanes[Task],
+        executor: Executor,
+        directory: Directory,
+        clock: Clock,
+        stop: threading.Event,
+    ) -> None:
         self._lanes = lanes
         self._executor = executor
+        self._directory = directory
         self._clock = clock
         self._stop = stop
 
@@ -28,9 +47,20 @@ class LaneWork:
     def run(self) -> None:
         """A worker thread: take a task, run it, and give back what its lane cannot hold."""
         while (taken := self._lanes.take()) is not None:
-            reply = taken.item.run()
+            reply = self._run(taken.item)
             for task, deferral in self._lanes.finished(taken, reply):
                 task.give_back(SHUTDOWN if self._stop.is_set() else deferral)
+
+    def _run(self, task: Task) -> Reply:
+        try:
+            found = self._directory.find([placement.customer_id for placement in task.placements])
+        except DirectoryUnavailable:
+            task.give_back(NOWHERE_KNOWN)
+            return Reply.NOT_ASKED
+        if is_misplaced(task, found):
+            task.give_back(ELSEWHERE)
+            return Reply.NOT_ASKED
+        return task.run()
 
     def stop(self) -> None:
         """Give back at once what has not started; what runs goes on to its end."""

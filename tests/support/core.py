@@ -13,7 +13,7 @@ from sqlalchemy import text
 from config.settings import Settings
 from handlers.contract import PartContext, handles
 from handlers.registry import Registry, handler_specs
-from shards.directory import Placement, PlacementState
+from shards.directory import Placement, PlacementState, PlacementUnusable
 from shards.grants import Grants
 from tests.support.fakes import ManualTime, MemoryStore
 from tests.support.jobs import create_shards, held_of, job_fields, placement_of, settings_in
@@ -65,11 +65,14 @@ class TestDirectory:
     placements: dict[str, Placement]
     error: Exception | None = None
     forgotten: list[str] = field(default_factory=list)
+    unusable: set[str] = field(default_factory=set)
 
     def find(self, customer_ids: Sequence[str]) -> dict[str, Placement]:
         """Where they live."""
         if self.error is not None:
             raise self.error
+        if self.unusable.intersection(customer_ids):
+            raise PlacementUnusable("An entry cannot be used.")
         return {name: self.placements[name] for name in customer_ids if name in self.placements}
 
     def forget(self, customer_ids: Sequence[str]) -> None:

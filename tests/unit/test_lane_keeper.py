@@ -109,6 +109,18 @@ def test_a_directory_that_is_away_changes_nothing() -> None:
     assert task.given_back == []
 
 
+def test_an_entry_that_cannot_be_used_hides_nothing_of_the_others() -> None:
+    """A mistake about one customer must not keep another from being given up."""
+    stage = Stage()
+    first, second, third = stage.offer("c-1", "c-2", "c-3")
+    stage.lose_shard()
+    stage.directory.set_state("c-2", PlacementState.GONE)
+    stage.directory.unusable.add("c-3")
+    stage.tend()
+
+    assert [one.given_back for one in (first, second, third)] == [[], [ELSEWHERE], [ELSEWHERE]]
+
+
 def test_what_a_slow_lane_cannot_hold_is_given_back() -> None:
     """By the time that passes, without anything coming or going."""
     stage = Stage(held=2)
