@@ -14,7 +14,7 @@ from sqlalchemy import URL
 
 from config import settings
 from shards.connection_tls import NoEncryptedConnection, shared_context
-from shards.engine_options import patience_seconds
+from shards.engine_options import CONNECT_TIMEOUT_SECONDS, patience_seconds
 
 Connect = Callable[[Any, Any, Any, dict[str, Any]], Any]
 Result = TypeVar("Result")
@@ -103,10 +103,12 @@ class ServerSilent(psycopg.OperationalError):
 
 
 class PatientPostgreSQL(psycopg.Connection[Any]):
-    """Gives up after `patience_seconds` on one answer of the server, and is closed then.
+    """Gives up after `patience_seconds` on one answer of the server.
 
     A server that hangs while its host lives acknowledges all that is sent to it, so that neither keep-alives
-    nor its own statement time-out end a statement.
+    nor its own statement time-out end a statement: the connection is closed then. But many statements that
+    were sent together may rightly take so long, each for itself within its time-out. So the server is first
+    asked to cancel what runs: one that can makes it a statement that took too long.
     """
 
     patience_seconds: float | None = None
@@ -120,7 +122,7 @@ class PatientPostgreSQL(psycopg.Connection[Any]):
         if self.patience_seconds is None:
             return super().wait(gen, *args, **options)
         try:
-            return super().wait(_until(time.monotonic() + self.patience_seconds, gen), *args, **options)
+            return super().wait(self._patiently(gen, self.patience_seconds), *args, **options)
         except ServerSilent:
             self.close()
             raise
@@ -133,19 +135,31 @@ class PatientPostgreSQL(psycopg.Connection[Any]):
             self.closing = ""
             super().commit()
 
+    def _patiently(self, waiting: PQGen[Result], seconds: float) -> PQGen[Result]:
+        deadline = time.monotonic() + seconds
+        is_cancelled = False
+        try:
+            wanted = next(waiting)
+            while True:
+                ready = yield wanted
+                if ready == NOTHING_CAME and time.monotonic() >= deadline:
+                    # whoever waits so shortly, for a ping, asks whether the server lives
+                    if is_cancelled or seconds <= CONNECT_TIMEOUT_SECONDS:
+                        raise ServerSilent
+                    self._ask_to_cancel()
+                    is_cancelled, deadline = True, time.monotonic() + CONNECT_TIMEOUT_SECONDS
+                wanted = waiting.send(ready)
+        except StopIteration as done:
+            result: Result = done.value
+            return result
 
-def _until(deadline: float, waiting: PQGen[Result]) -> PQGen[Result]:
-    """The same wait, broken off at the deadline."""
-    try:
-        wanted = next(waiting)
-        while True:
-            ready = yield wanted
-            if ready == NOTHING_CAME and time.monotonic() >= deadline:
-                raise ServerSilent
-            wanted = waiting.send(ready)
-    except StopIteration as done:
-        result: Result = done.value
-        return result
+    def _ask_to_cancel(self) -> None:
+        if not psycopg.capabilities.has_cancel_safe():
+            raise ServerSilent  # the other way to ask has no time-out
+        try:
+            self.cancel_safe(timeout=CONNECT_TIMEOUT_SECONDS)
+        except psycopg.Error as error:
+            raise ServerSilent from error
 
 
 class PatientPyMySQL(pymysql.connections.Connection):

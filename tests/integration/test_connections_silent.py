@@ -12,11 +12,13 @@ import pytest
 from sqlalchemy import Connection, text
 
 from shards import engine_events, engine_options
+from shards.bulk import insert_rows
 from shards.failures import Kind, classify
 from tests.support.mariadb import MariaDBServer
-from tests.support.parts import identity, insert_order, order_numbers, order_work, shard_at, store_on
+from tests.support.parts import ORDERS, identity, insert_order, order_numbers, order_work, shard_at, store_on
 from tests.support.private_server import PASSWORD
 from tests.support.work_failures import failure_of_work
+from tests.support.writes import execute
 
 
 @pytest.fixture(name="silence")
@@ -72,6 +74,42 @@ def test_a_postgresql_that_hangs_in_commit_is_away_and_the_inbox_tells_what_beca
         assert failure_of_work(shard, work).kind is Kind.AWAY
     assert store_on(shard).run(identity(), order_work(1)).state == "succeeded"
     assert order_numbers(shard) == [1]
+    shard.close()
+
+
+@pytest.mark.usefixtures("short_grace")
+def test_a_postgresql_that_is_slow_with_many_rows_is_not_away(url: str) -> None:
+    """Each row within its time-out, all together not: that is counted; an absence would go on for ever."""
+    shard = shard_at(url, statement_timeout=4)
+    execute(
+        shard,
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_sleep(0.15); RETURN NEW; END';"
+        " CREATE TRIGGER dawdling BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION dawdle()",
+    )
+
+    def work(connection: Connection) -> None:
+        insert_rows(connection, ORDERS, [{"order_no": number} for number in range(60)])
+
+    failure = failure_of_work(shard, work)
+    assert (failure.kind, failure.code) == (Kind.TRANSIENT, "statement_timeout")
+    execute(shard, "DROP TRIGGER dawdling ON orders")
+    store_on(shard).run(identity(), lambda connection: (work(connection), b"{}")[1])
+    assert len(order_numbers(shard)) == 60
+    shard.close()
+
+
+@pytest.mark.usefixtures("short_grace")
+def test_a_postgresql_that_cannot_even_cancel_is_away(url: str) -> None:
+    """It was asked to, and said nothing."""
+    shard = shard_at(url, statement_timeout=4)
+
+    def work(connection: Connection) -> None:
+        stop_for_good(backend_of(connection))
+        connection.execute(text("SELECT 1"))
+
+    with killing_stopped_backends():
+        assert failure_of_work(shard, work).kind is Kind.AWAY
     shard.close()
 
 
