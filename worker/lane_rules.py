@@ -12,6 +12,7 @@ from shards.engines import Shards
 from worker.backoff import half_jitter
 
 HELD_SHARE: Final = 10  # a tenth: where the room is what limits the others, they lose no more than that
+RETURN_SHARE: Final = 0.4
 SLOW_AFTER: Final = timedelta(seconds=5)
 
 
@@ -35,8 +36,9 @@ class LaneRules:
     server_limit: Callable[[str], int]
     held_maximum: int
     base_delay: timedelta
-    maximum_delay: timedelta
     probe_maximum: timedelta
+    return_minimum: timedelta
+    return_maximum: timedelta
     slow_after: timedelta | None = None
 
     def cool_down_seconds(self, tries: int, chance: float) -> float:
@@ -45,13 +47,14 @@ class LaneRules:
         return half_jitter(tries, self.base_delay, maximum, chance).total_seconds()
 
     def return_delay(self, lasted_seconds: float, chance: float) -> timedelta:
-        """How long what cannot be held stays on its queue: a quarter of how long it has lasted, at most.
+        """How long what cannot be held stays on its queue: at most two fifths of how long it has lasted.
 
-        So all is there soon after the end, and in a long absence the queue is not asked in vain all the time.
+        So all is there soon after the end, and meanwhile little is received in vain.
         """
-        quarter = timedelta(seconds=max(0.0, lasted_seconds) / 4)
-        ceiling = min(max(quarter, self.base_delay), self.maximum_delay)
-        return max(half_jitter(1, ceiling, ceiling, chance), min(self.base_delay, self.maximum_delay))
+        least = min(self.return_minimum, self.return_maximum)
+        ceiling = timedelta(seconds=max(0.0, lasted_seconds) * RETURN_SHARE)
+        ceiling = min(max(ceiling, least), self.return_maximum)
+        return max(half_jitter(1, ceiling, ceiling, chance), least)
 
 
 def lane_rules(configured: Settings, shards: Shards, threads: int) -> LaneRules:
@@ -74,7 +77,8 @@ def lane_rules(configured: Settings, shards: Shards, threads: int) -> LaneRules:
         server_limit=server_limit,
         held_maximum=max(1, configured.worker.in_hand_max // HELD_SHARE),
         base_delay=configured.deferral.away_base_delay,
-        maximum_delay=configured.deferral.away_max_delay,
         probe_maximum=configured.deferral.probe_max_delay,
+        return_minimum=configured.deferral.busy_delay,
+        return_maximum=configured.deferral.away_max_delay,
         slow_after=SLOW_AFTER if len(shards.names) > 1 else None,
     )

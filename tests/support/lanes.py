@@ -45,7 +45,8 @@ def lanes_of(
         server_limit=lambda _: server_limit,
         held_maximum=held,
         base_delay=delays[0],
-        maximum_delay=delays[1],
+        return_minimum=delays[0],
+        return_maximum=delays[1],
         probe_maximum=delays[1],
         slow_after=slow_after,
     )

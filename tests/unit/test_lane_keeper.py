@@ -47,7 +47,8 @@ class Stage:
             server_limit=lambda _: 8,
             held_maximum=held,
             base_delay=SECOND,
-            maximum_delay=60 * SECOND,
+            return_minimum=SECOND,
+            return_maximum=60 * SECOND,
             probe_maximum=15 * SECOND,
             slow_after=5 * SECOND,
         )
