@@ -108,7 +108,7 @@ EVENTS: Final[dict[str, Event]] = {
         _fields("shard"),
     ),
     "directory.away": Event(
-        "The catalog or the directory's function cannot be asked: what is remembered is used, the rest waits.",
+        "The catalog or the function of the directory cannot be asked: what is remembered is used.",
         _fields("error_code"),
     ),
     "directory.back": Event("The catalog or the directory's function answers again."),
