@@ -19,7 +19,10 @@ from shards.guard import GuardedTransaction
 
 BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 # DISCARD ALL would also throw away the statements that the driver has prepared.
-CLEAN: Final = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; SELECT pg_advisory_unlock_all(); DISCARD TEMP"
+CLEAN: Final = (
+    "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; SELECT pg_advisory_unlock_all();"
+    " CLOSE ALL; UNLISTEN *; DISCARD SEQUENCES; DISCARD TEMP"
+)
 
 ALONE: Final = {"shardworker_alone": True}
 """Options of an INSERT of rows that leaves the transaction as it was if it fails; see `can_fail_alone`."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from shards.engines import Shard
 from shards.failures import Kind
@@ -63,6 +64,23 @@ def test_what_a_handler_sets_for_its_session_does_not_outlive_its_part(
     store_on(shard).run(identity(), work)
     with shard.connect() as connection:
         assert connection.exec_driver_sql(f"SHOW {setting}").scalar_one() == kept
+
+
+def test_rows_that_a_cursor_held_and_numbers_of_sequences_do_not_outlive_their_part(shard: Shard) -> None:
+    """They are the customer's before; and a cursor of the same name would be the next part's failure."""
+
+    def work(connection: Connection) -> bytes:
+        connection.exec_driver_sql("DECLARE held CURSOR WITH HOLD FOR SELECT 'of one customer'")
+        connection.exec_driver_sql("SELECT nextval('numbers')")
+        return b"{}"
+
+    execute(shard, "CREATE SEQUENCE numbers")
+    assert store_on(shard).run(identity("job-1"), work).state == "succeeded"
+    assert store_on(shard).run(identity("job-2"), work).state == "succeeded"
+    for leak in ("FETCH ALL FROM held", "SELECT lastval()"):
+        unknown = pytest.raises(DBAPIError, match=r"does not exist|not yet defined")
+        with shard.connect() as connection, unknown:
+            connection.exec_driver_sql(leak)
 
 
 def test_an_advisory_lock_does_not_outlive_its_part(shard: Shard) -> None:
