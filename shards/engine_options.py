@@ -11,6 +11,13 @@ from shards.connection_tls import mysqlclient_arguments, postgresql_arguments
 CONNECT_TIMEOUT_SECONDS: Final = 3
 SOCKET_GRACE_SECONDS: Final = 10  # the server's own statement time-out shall come first
 
+# The server's side of the connection: a worker whose machine vanished would hold its part's locks for hours.
+SERVER_KEEPALIVES: Final = {
+    "tcp_keepalives_idle": 30,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
+}
+
 
 def connect_arguments(url: URL, section: settings.Shard) -> dict[str, Any]:
     """The driver's connect arguments for a shard, but for those that stand in its URL's query."""
@@ -45,7 +52,8 @@ def _postgresql(section: settings.Shard) -> dict[str, Any]:
 
 def _postgresql_options(section: settings.Shard) -> dict[str, Any]:
     limits = {"lock_timeout": section.lock_timeout, "statement_timeout": section.statement_timeout}
-    return {"options": " ".join(f"-c {name}={_milliseconds(limit)}" for name, limit in limits.items())}
+    values = {name: _milliseconds(limit) for name, limit in limits.items()} | SERVER_KEEPALIVES
+    return {"options": " ".join(f"-c {name}={value}" for name, value in values.items())}
 
 
 def _through_pooler() -> dict[str, Any]:

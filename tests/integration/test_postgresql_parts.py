@@ -154,3 +154,15 @@ def test_the_session_s_time_outs_and_isolation_are_the_shard_s(shard: Shard) -> 
         ]
 
     assert shown == ["5s", "30s", "read committed", "shardworker"]
+
+
+def test_the_server_notices_a_minute_after_that_a_worker_s_machine_is_gone(shard: Shard) -> None:
+    """By its own defaults it keeps the part's transaction, and its locks, for more than two hours."""
+    names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+    store_on(shard).run(identity(), order_work(1))
+    with shard.connect() as connection:
+        idle, interval, count = (
+            int(connection.exec_driver_sql(f"SHOW {name}").scalar_one()) for name in names
+        )
+
+    assert idle + interval * count == 60
