@@ -12,7 +12,7 @@ from shards.engines import Shards
 from worker.backoff import half_jitter
 
 HELD_SHARE: Final = 10  # a tenth: where the room is what limits the others, they lose no more than that
-RETURN_SHARE: Final = 0.4
+RETURN_SHARE: Final = 1 / 3
 SLOW_AFTER: Final = timedelta(seconds=5)
 
 
@@ -47,7 +47,7 @@ class LaneRules:
         return half_jitter(tries, self.base_delay, maximum, chance).total_seconds()
 
     def return_delay(self, lasted_seconds: float, chance: float) -> timedelta:
-        """How long what cannot be held stays on its queue: at most two fifths of how long it has lasted.
+        """How long what cannot be held stays on its queue: at most a third of how long it has lasted.
 
         So all is there soon after the end, and meanwhile little is received in vain.
         """

@@ -162,7 +162,7 @@ def test_what_cannot_be_held_for_a_shard_that_is_away_is_given_back() -> None:
 
 
 def test_what_cannot_be_held_comes_again_after_a_share_of_the_absence() -> None:
-    """Two fifths of it, after the least delay and before the longest, spread by chance: all are there soon."""
+    """A third of it, after the least delay and before the longest, spread by chance: all are there soon."""
     for chance in (0.0, LATEST):
         time = ManualTime(chance=chance)
         lanes = lanes_of(time, held=1)
@@ -175,7 +175,7 @@ def test_what_cannot_be_held_comes_again_after_a_share_of_the_absence() -> None:
             assert refused is not None
             delays.append(refused.after.total_seconds())
         share = 0.5 + chance / 2
-        assert delays == pytest.approx([1, 3.2 * share, 16 * share, 60 * share, 60 * share], rel=1e-3)
+        assert delays == pytest.approx([1, 8 / 3 * share, 40 / 3 * share, 60 * share, 60 * share], rel=1e-3)
 
 
 def test_a_healthy_shard_takes_everything_while_others_are_away() -> None:

@@ -108,7 +108,7 @@ def test_the_partner_with_most_of_it_gives_back() -> None:
 
 
 def test_what_is_given_back_comes_again_later_the_longer_the_lane_is_slow() -> None:
-    """Two fifths of that time at most, as for a shard that is away."""
+    """A third of that time at most, as for a shard that is away."""
     time = ManualTime(chance=LATEST)
     lanes = stuck(time)
     time.pass_time(6)
@@ -120,7 +120,7 @@ def test_what_is_given_back_comes_again_later_the_longer_the_lane_is_slow() -> N
         assert refused is not None
         delays.append(refused.after.total_seconds())
 
-    assert delays == pytest.approx([1, 16, 60], rel=1e-3)
+    assert delays == pytest.approx([1, 40 / 3, 60], rel=1e-3)
 
 
 def test_an_absence_is_no_slowness() -> None:
