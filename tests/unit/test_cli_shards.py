@@ -211,13 +211,27 @@ class TestPauseAndResume:
         assert "Did you mean 'eu2'?" in result.stderr
         assert self.controls(site) == []
 
+    def test_who_is_stopped_is_listed(self, site: Site) -> None:
+        """A paused shard in its line, a paused customer below the table: what `resume` can take back."""
+        site.run("shards", "pause", "eu1")
+        site.run("shards", "pause", "c-2")
+        listed = site.run("shards", "list").stdout
+
+        assert [row["state"] for row in site.run_json("shards", "list")] == ["paused", "active"]
+        assert listed.splitlines()[-1] == "The customer c-2 is paused."
+
     def test_without_a_catalog_it_is_told_what_to_write(self, tmp_path: Path) -> None:
-        """For a customer, for a shard; a name of nothing is refused all the same."""
+        """For a customer, whole; for a shard; a name of nothing is refused all the same."""
         site = Site(tmp_path)
+        text = site.path.read_text(encoding="utf-8")
+        placed = 'c-1 = { shard = "eu1", schema = "main", epoch = 7 }'
+        assert 'c-1 = "eu1"' in text
+        site.path.write_text(text.replace('c-1 = "eu1"', placed), encoding="utf-8")
         customer, shard, unknown = (site.run("shards", "pause", name) for name in ("c-1", "eu1", "c-11"))
 
         assert [result.exit_code for result in (customer, shard, unknown)] == [1, 1, 1]
-        assert '"c-1" = { shard = "eu1", state = "paused" }' in customer.stderr
+        line = '"c-1" = { shard = "eu1", schema = "main", state = "paused", epoch = 7 }'
+        assert line in customer.stderr
         assert "each customer of the shard" in shard.stderr
         assert "Did you mean 'c-1'?" in unknown.stderr
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -10,8 +11,10 @@ import typer
 from config.measures import format_duration
 from config.settings import Settings
 from shards.catalog import Catalog, Scope
+from shards.directory import PlacementState, StaticDirectory
 from shards.open_directory import open_catalog
 from worker.cli.common import ConfigOption, open_settings
+from worker.cli.customers import file_line
 from worker.cli.errors import CommandError
 from worker.cli.every_place import unknown_name
 from worker.cli.output import print_line
@@ -91,17 +94,17 @@ def _without_catalog(settings: Settings, name: str) -> CommandError:
             "There is no catalog, and the directory is a function: let it tell the state 'paused' for "
             f"{name!r}, or for the customers that live there."
         )
-    entry = settings.directory.customers.get(name)
-    if entry is None:
-        if name not in settings.shards:
-            return unknown_name("shard or customer", name, [*settings.shards, *settings.directory.customers])
-        customers = "each customer of the shard"
-        line = f'{{ shard = "{name}", state = "paused" }}'
+    placement = StaticDirectory(settings.directory).find([name]).get(name)
+    if placement is not None:
+        paused = replace(placement, state=PlacementState.PAUSED)
+        what = f"For this customer, write {file_line(paused)}"
+    elif name in settings.shards:
+        what = f'For each customer of the shard, such as {{ shard = "{name}" }}, add state = "paused"'
     else:
-        customers, line = "the customer", f'"{name}" = {{ shard = "{entry.shard}", state = "paused" }}'
+        return unknown_name("shard or customer", name, [*settings.shards, *settings.directory.customers])
     return CommandError(
-        f"There is no catalog, which all workers would ask. For {customers}, write in the configuration file "
-        f"of each machine, under [directory.customers], {line}, and restart the workers."
+        f"There is no catalog, which all workers would ask. {what} in the configuration file of each "
+        "machine, under [directory.customers], and restart the workers."
     )
 
 

@@ -5,10 +5,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from config.settings import Settings
-from shards.catalog import Action, Scope
+from shards.catalog import Action, Control, Scope
 from shards.directory import DirectoryUnavailable
 from shards.engines import Shard, Shards
 from shards.inspection import measure_latency
@@ -18,12 +19,13 @@ from worker.cli.common import ConfigOption, JsonOption, open_settings
 from worker.cli.directory_findings import reachable_places
 from worker.cli.errors import CommandError
 from worker.cli.every_place import Answer, ask_every
-from worker.cli.output import print_json, print_table
+from worker.cli.output import print_json, print_line, print_table
 from worker.cli.places import own_schemas
 from worker.status_file import WorkerStatus, read_statuses
 
 JOBS: Final = 16
 PATIENCE_SECONDS: Final = 10.0
+CUSTOMERS_MAXIMUM: Final = 20
 STATES: Final = {Action.PAUSE.value: "paused", Action.GIVE_UP.value: "given up"}
 COLUMNS: Final = (
     "shard",
@@ -52,9 +54,11 @@ def list_shards(*, config: ConfigOption = None, as_json: JsonOption = False) -> 
 
     All shards are asked at once; one that does not answer is a line like the others. What waits and runs, and
     the breaker, is what the workers on this machine wrote within the last seconds, all of them together.
+    Customers that are stopped one by one (`shards pause`) are named below the table.
     """
     settings = open_settings(config).settings
-    states, trouble = _states(settings)
+    controls, trouble = _controls(settings)
+    states = _stopped(controls, Scope.SHARD)
     statuses = read_statuses(settings.worker.state_directory)
     schemas = _schemas(settings)
     with closing(Shards(settings.shards)) as shards:
@@ -75,7 +79,11 @@ def list_shards(*, config: ConfigOption = None, as_json: JsonOption = False) -> 
             }
             for name in settings.shards
         ]
-    _print(rows, statuses, as_json=as_json)
+    if as_json:
+        print_json(rows)
+    else:
+        _print(rows, statuses)
+        _print_customers(_stopped(controls, Scope.CUSTOMER))
     if trouble:
         raise CommandError(trouble)
 
@@ -92,17 +100,24 @@ def _schemas(settings: Settings) -> dict[str, list[str | None]]:
     return dict(schemas)
 
 
-def _states(settings: Settings) -> tuple[dict[str, str], str | None]:
-    """The shards that the catalog's controls stop, and why that is not known where it is not."""
+def _controls(settings: Settings) -> tuple[list[Control], str | None]:
+    """What the catalog's controls stop, and why that is not known where it is not."""
     if settings.directory.catalog is None:
-        return {}, None
+        return [], None
     try:
         with closing(open_catalog(settings, time.time)) as catalog:
-            controls = catalog.controls()
+            return catalog.controls(), None
     except DirectoryUnavailable as error:
-        return {}, str(error)
-    stopped = (control for control in controls if control.scope == Scope.SHARD.value)
-    return {control.name: STATES.get(control.action, control.action) for control in stopped}, None
+        return [], str(error)
+
+
+def _stopped(controls: Sequence[Control], scope: Scope) -> dict[str, str]:
+    """What is stopped of this kind, by name, and how."""
+    return {
+        control.name: STATES.get(control.action, control.action)
+        for control in controls
+        if control.scope == scope.value
+    }
 
 
 def _asked(shard: Shard, answer: Answer[Health]) -> dict[str, Any]:
@@ -131,10 +146,7 @@ def _told(statuses: Sequence[WorkerStatus], name: str) -> dict[str, Any]:
     }
 
 
-def _print(rows: Sequence[Mapping[str, Any]], statuses: Sequence[WorkerStatus], *, as_json: bool) -> None:
-    if as_json:
-        print_json(rows)
-        return
+def _print(rows: Sequence[Mapping[str, Any]], statuses: Sequence[WorkerStatus]) -> None:
     keys = ("shard", "dialect", "server", "state", "places", "version")
     last = ("waiting", "running", "breaker", "error")
     cells = [
@@ -143,6 +155,13 @@ def _print(rows: Sequence[Mapping[str, Any]], statuses: Sequence[WorkerStatus], 
     ]
     workers = f"{len(statuses)} workers on this machine"
     print_table(COLUMNS, cells, title=f"{len(rows)} shards, {workers}")
+
+
+def _print_customers(stopped: Mapping[str, str]) -> None:
+    for name, state in islice(stopped.items(), CUSTOMERS_MAXIMUM):
+        print_line(f"The customer {name} is {state}.")
+    if len(stopped) > CUSTOMERS_MAXIMUM:
+        print_line(f"And {len(stopped) - CUSTOMERS_MAXIMUM} more: see the catalog's controls.")
 
 
 def _milliseconds(latency_ms: float | None) -> str | None:
