@@ -174,11 +174,6 @@ class World:
         """What waits on a queue; it stays there."""
         return queue.browse(10_000)
 
-    def wait_for_results(self, count: int) -> list[dict[str, Any]]:
-        """The results, when there are at least so many."""
-        wait_until(lambda: self.response.depth().waiting >= count, f"{count} results")
-        return self.results()
-
     def wait_until_settled(self) -> None:
         """Wait until nothing is left on the request queue, leased or delayed."""
         wait_until(lambda: self.request.depth() == (0, 0, 0), "an empty request queue")

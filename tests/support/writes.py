@@ -7,7 +7,6 @@ from unittest.mock import patch
 
 import pytest
 from sqlalchemy import Connection, Dialect, Insert, Update, event, text
-from sqlalchemy.orm import Session
 
 from shards import ready
 from shards.engines import Shard
@@ -98,10 +97,3 @@ def end_beneath(connection: Connection, how: str, *, by_driver: bool) -> None:
         getattr(driver, how.lower())()
     else:
         connection.exec_driver_sql(how)
-
-
-def joined_session(connection: Connection) -> Session:
-    """An ORM session that believes that it owns the connection's transaction."""
-    session = Session(connection, join_transaction_mode="control_fully")
-    session.connection()
-    return session
