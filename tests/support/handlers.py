@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from config.points import passed
 from handlers import PartContext, handles
 
 INSERT = text("INSERT INTO orders (order_no, customer_id, note) VALUES (:order_no, :customer_id, :note)")
@@ -46,3 +47,17 @@ def fail_unexpectedly(payload: dict[str, Any], context: PartContext) -> None:
     """Raise what no handler should."""
     del context
     raise RuntimeError(f"secret value {payload['secret']}")
+
+
+@handles("orders.fragile", dict)
+def insert_or_fail(payload: dict[str, Any], context: PartContext) -> dict[str, int]:
+    """Note the run in the file `runs`, insert a row, and fail where `fails` names a file that is there."""
+    with Path(payload["runs"]).open("a") as runs:
+        runs.write(f"{context.customer_id}\n")
+    row = {"order_no": payload["order_no"], "customer_id": context.customer_id, "note": None}
+    context.connection.execute(INSERT, row)
+    passed("inside_handler")
+    if Path(payload["fails"]).exists():
+        raise RuntimeError("as it was told")
+    with context.attachments["lines.csv"].open() as lines:
+        return {"inserted": 1, "bytes": len(lines.read())}
