@@ -63,6 +63,13 @@ SQLSTATES: Final[Mapping[str, Verdict]] = {
     "428C9": INVALID,  # a value for a generated column
     "54000": TOO_LONG,  # a value that does not fit an index entry
 }
+# What one statement asks for can bring these about, and the server goes on: a part that meets them again and
+# again must come to an end. Where the connection is lost too, it was the server.
+BY_ONE_STATEMENT: Final = frozenset({"53400", "58P01", "58P02", "XX000"})
+INTERNAL_ERROR: Final = "XX000"
+STORAGE_FUNCTIONS: Final = "md"
+"""How those of PostgreSQL's functions begin that read and write its files."""
+
 SQLSTATE_CLASSES: Final[Mapping[str, Verdict]] = {
     "08": AWAY,
     "28": AWAY,
@@ -140,6 +147,10 @@ def by_sqlstate(sqlstate: str, raised_in: str | None = None) -> Verdict | None:
     """
     if (sqlstate, raised_in) == PLAN_OUTDATED:
         return CONFLICT
+    if sqlstate == INTERNAL_ERROR and (raised_in or "").startswith(STORAGE_FUNCTIONS):
+        return AWAY
+    if sqlstate in BY_ONE_STATEMENT:
+        return HANDLER
     return SQLSTATES.get(sqlstate) or SQLSTATE_CLASSES.get(sqlstate[:2])
 
 

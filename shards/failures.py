@@ -69,6 +69,12 @@ def classify(error: BaseException, dialect: str) -> Failure:
         return failure_of(failure_codes.AWAY, "all connections are in use")
     origin = error.orig if isinstance(error, exc.StatementError) and error.orig else error
     verdict = _by_code(error, origin, dialect) or _without_code(error, origin)
+    if (
+        verdict is failure_codes.HANDLER
+        and isinstance(error, exc.DBAPIError)
+        and error.connection_invalidated
+    ):
+        verdict = failure_codes.AWAY
     if verdict is None:
         return failure_of(failure_codes.HANDLER, type(origin).__name__)
     if verdict.kind is Kind.PERMANENT:

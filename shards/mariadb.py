@@ -16,6 +16,8 @@ MARK: Final = "shardworker_part"
 ORIGIN: Final = "shardworker_origin"
 LOGIN: Final = "shardworker_login"
 UTF8_BYTES_MAXIMUM: Final = 4
+# A worker whose machine is gone keeps its part's locks for so long: by default it would be eight hours.
+IDLE_SECONDS_MAXIMUM: Final = 1800
 # Otherwise a value that is too long, out of range or no date is cut or replaced, with a mere warning.
 STRICT: Final = "STRICT_TRANS_TABLES"
 
@@ -85,6 +87,7 @@ def session_statement(section: settings.Shard, *, is_mariadb: bool) -> str:
         f"sql_mode = IF(DATABASE() <=> %s, CONCAT(%s, ',{STRICT}'), NULL)",
         f"innodb_lock_wait_timeout = {_whole_seconds(section.lock_timeout)}",
         "autocommit = 0",
+        f"wait_timeout = {IDLE_SECONDS_MAXIMUM}",
     ]
     if is_mariadb:
         assignments.append("tx_isolation = 'READ-COMMITTED'")

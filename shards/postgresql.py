@@ -29,6 +29,7 @@ ALONE: Final = {"shardworker_alone": True}
 
 ROWS_AS_TEXT: Final = 50
 STATEMENTS_REMEMBERED: Final = 1024
+VALUES: Final = " VALUES "
 PLACEHOLDER: Final = re.compile(r"%\(([^)]*)\)s")
 
 _SAVE: Final = "SAVEPOINT shardworker_rows"
@@ -104,7 +105,7 @@ def _execute_together(
 ) -> None:
     """Send all as one text, the values quoted by the driver: for few rows no other way costs it less."""
     quoting = ClientCursor(cursor.connection)
-    if alone and len(rows) > 1:
+    if alone and len(rows) > 1 and statement.count(VALUES) == 1:
         statements = [quoting.mogrify(*_as_one_statement(statement, rows))]
     else:
         statements = [quoting.mogrify(statement, row) for row in rows]
@@ -125,7 +126,7 @@ def _as_one_statement(statement: str, rows: Sequence[Mapping[str, Any]]) -> tupl
 
 @lru_cache(STATEMENTS_REMEMBERED)
 def _insertion(statement: str) -> tuple[str, str, list[str]]:
-    head, _, row = statement.rpartition(" VALUES ")
+    head, _, row = statement.partition(VALUES)
     return head, PLACEHOLDER.sub("%s", row), PLACEHOLDER.findall(row)
 
 

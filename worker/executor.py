@@ -183,7 +183,7 @@ class Executor:
 
             return store.run(part.identity, work)
 
-        return chain(self._middleware, transaction)(part)
+        return chain(self._middleware, transaction, self._dialect(part))(part)
 
     def _call(self, part: Part, connection: Connection, payload: Any) -> bytes:
         handler = part.owner.handler

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from shards.inbox import Outcome
+from shards.parts import WAITING_KINDS, ForeignFailure
+from worker.failures import failure_of
 from worker.job_in_hand import Part
 
 Next = Callable[[Part], Outcome]
@@ -25,16 +27,37 @@ class Middleware(Protocol):
         ...
 
 
-def chain(middleware: Sequence[Middleware], transaction: Callable[[], Outcome]) -> Next:
-    """The links, outermost first, around the transaction."""
+def chain(middleware: Sequence[Middleware], transaction: Callable[[], Outcome], dialect: str) -> Next:
+    """The links, outermost first, around the transaction on a shard of this dialect.
+
+    Whatever the transaction raises comes through as it is. What a link raises by itself never tells of the
+    shard: another database of its own that is away or busy is a `ForeignFailure`.
+    """
+    own: list[Exception] = []
 
     def innermost(_: Part) -> Outcome:
-        return transaction()
+        try:
+            return transaction()
+        except Exception as error:
+            own.append(error)
+            raise
 
     current: Next = innermost
     for link in reversed(middleware):
         current = _bind(link, current)
-    return current
+    return _telling_foreign(current, own, dialect) if middleware else current
+
+
+def _telling_foreign(outermost: Next, own: Sequence[Exception], dialect: str) -> Next:
+    def told(envelope: Part) -> Outcome:
+        try:
+            return outermost(envelope)
+        except Exception as error:
+            if error in own or failure_of(error, dialect).kind not in WAITING_KINDS:
+                raise
+            raise ForeignFailure(error) from error
+
+    return told
 
 
 def load_middleware(names: Sequence[str]) -> list[Middleware]:

@@ -157,6 +157,7 @@ LEFT_BEHIND: list[tuple[str, str, object]] = [
     ("SET time_zone = '+03:00'", "SELECT @@SESSION.time_zone", "SYSTEM"),
     ("SET foreign_key_checks = 0", "SELECT @@SESSION.foreign_key_checks", 1),
     ("SET innodb_lock_wait_timeout = 50", "SELECT @@SESSION.innodb_lock_wait_timeout", 5),
+    ("SET wait_timeout = 50", "SELECT @@SESSION.wait_timeout", 1800),
     ("SET max_statement_time = 0", "SELECT @@SESSION.max_statement_time", 30.0),
     ("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SELECT @@tx_isolation", "READ-COMMITTED"),
     ("SET character_set_client = latin1", "SELECT @@character_set_client", "utf8mb4"),

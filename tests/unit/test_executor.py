@@ -1,5 +1,6 @@
 """The executor: what a part leaves when it runs, is refused or is a copy, and what its handler sees."""
 
+import sqlite3
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError as SQLAlchemyOperationalError
 
 from config.result import error_of
 from handlers.contract import PartContext, Reject, Retry
@@ -124,13 +126,22 @@ def failing_with(error: Exception) -> Middleware:
     return middleware
 
 
+OWN_DATABASE_AWAY = SQLAlchemyOperationalError("SELECT 1", {}, sqlite3.OperationalError("unable to open"))
+
+
 @pytest.mark.parametrize(
-    ("error", "state"), [(Reject("own_code", "No."), "failed"), (Retry(), "open"), (LookupError(), "open")]
+    ("error", "state"),
+    [
+        (Reject("own_code", "No."), "failed"),
+        (Retry(), "open"),
+        (LookupError(), "open"),
+        (OWN_DATABASE_AWAY, "open"),
+    ],
 )
 def test_what_middleware_raises_ends_the_part_as_if_the_handler_had(
     tmp_path: Path, error: Exception, state: str
 ) -> None:
-    """The handler is not called."""
+    """The handler is not called. A database of its own that is away is not the customer's shard."""
     site = Site(tmp_path, [failing_with(error)])
     run(site, lambda *_: pytest.fail("it was run"))
 

@@ -69,7 +69,10 @@ def failure_on_sqlite(shard: Shard, work: Callable[[Connection], object]) -> Fai
         ("53300", Kind.AWAY, "shard_away"),
         ("25006", Kind.AWAY, "shard_away"),
         ("08006", Kind.AWAY, "shard_away"),
-        ("XX000", Kind.AWAY, "shard_away"),
+        ("53100", Kind.AWAY, "shard_away"),
+        ("53400", Kind.TRANSIENT, "handler_error"),
+        ("58P01", Kind.TRANSIENT, "handler_error"),
+        ("XX000", Kind.TRANSIENT, "handler_error"),
         ("23505", Kind.PERMANENT, "unique_violation"),
         ("23P01", Kind.PERMANENT, "integrity_violation"),
         ("22P02", Kind.PERMANENT, "invalid_value"),
@@ -115,7 +118,12 @@ def test_mariadb_is_told_by_its_number(errno: int, kind: Kind, code: str) -> Non
 @pytest.mark.parametrize(
     ("errno", "message", "detail", "named"),
     [
-        (1062, f"Duplicate entry '{SECRET}' for key 'orders.by_number'", None, "table orders, constraint by_number"),
+        (
+            1062,
+            f"Duplicate entry '{SECRET}' for key 'orders.by_number'",
+            None,
+            "table orders, constraint by_number",
+        ),
         (1048, "Column 'name' cannot be null", "name", "name"),
         (1406, "Data too long for column 'name' at row 1", "name", "name"),
         (1366, f"Incorrect integer value: '{SECRET}' for column `d`.`orders`.`n` at row 1", "n", "orders"),
