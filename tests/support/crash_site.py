@@ -75,13 +75,13 @@ class CrashSite:
         self._processes.append(process)
         return process
 
-    def start_another(self, bend: str | None = None) -> BaseProcess:
+    def start_another(self, *arguments: str, bend: str | None = None) -> BaseProcess:
         """Start a worker that leaves when it has settled all that is left."""
-        return self.start_worker("--limit", str(self.left().messages), bend=bend)
+        return self.start_worker("--limit", str(self.left().messages), *arguments, bend=bend)
 
     def finish(self, bend: str | None = None) -> int | None:
         """Let another worker finish what is left, if anything is; its exit status."""
-        return exit_status(self.start_another(bend)) if self.left().messages else 0
+        return exit_status(self.start_another(bend=bend)) if self.left().messages else 0
 
     def note_death(self) -> None:
         """For who kills the worker from outside: it was killed where it was to be."""
@@ -90,6 +90,10 @@ class CrashSite:
     def died_where_told(self) -> bool:
         """Whether a worker came to the place where it was to die."""
         return self._note.exists()
+
+    def log(self) -> str:
+        """What all workers have logged."""
+        return "".join(path.read_text() for path in sorted(self._directory.glob("worker-*.log")))
 
     def end_lease(self) -> None:
         """Let the time of the dead worker's lease pass."""

@@ -1,7 +1,7 @@
 """The crash matrix's crashes: where a worker dies, by which means, and what it leaves behind there."""
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -86,8 +86,13 @@ class Scene:
         if crash.half_acked:
             self.site.queues.server.fail_next("DeleteMessageBatch", entries=(1,))
         worker: list[BaseProcess] = []
+
+        def kill() -> None:
+            self.site.note_death()
+            worker[0].kill()
+
         if crash.request:
-            self._proxies[crash.request].arm(self._trap(crash, worker))
+            self._proxies[crash.request].arm(self._trap(crash.request, crash.fate, kill))
         worker.append(self.site.start_worker(*ONE_AT_A_TIME, death=crash.death, bend=bend))
         status = exit_status(worker[0])
         # a poll of the dead worker's that is still under way would take the message for another lease
@@ -101,18 +106,25 @@ class Scene:
         self.site.end_lease()
         if crash.fate is not Fate.LATE:
             return self.site.finish(bend)
-        another = self.site.start_another(bend)
-        wait_until(lambda: self.site.databases.lock_waiters() > 0, "the other worker to meet the open part")
-        self._proxies[crash.request].let_go()
+        another = self.site.start_another(bend=bend)
+        self._commit_late()
         return exit_status(another)
 
-    def _trap(self, crash: Crash, worker: list[BaseProcess]) -> Trap:
-        def kill() -> None:
-            self.site.note_death()
-            worker[0].kill()
+    def run_with_broken_commit(self, fate: Fate) -> int | None:
+        """Let a worker live, but lose its connection as it commits its first part; its exit status."""
+        self._proxies[COMMIT].arm(self._trap(COMMIT, fate, self.site.note_death))
+        worker = self.site.start_another(*ONE_AT_A_TIME)
+        if fate is Fate.LATE:
+            self._commit_late()
+        return exit_status(worker)
 
+    def _commit_late(self) -> None:
+        wait_until(lambda: self.site.databases.lock_waiters() > 0, "a worker to meet the open part")
+        self._proxies[COMMIT].let_go()
+
+    def _trap(self, request: bytes, fate: Fate, kill: Callable[[], None]) -> Trap:
         # what is sent before the first part runs is none of it: some drivers commit as they connect
-        return Trap(crash.request, lambda: bool(self.site.job.runs()), crash.fate, kill)
+        return Trap(request, lambda: bool(self.site.job.runs()), fate, kill)
 
 
 @contextmanager

@@ -23,7 +23,10 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class Trap:
-    """Which request, by bytes that it holds, once `is_time`; what becomes of it; what kills the sender."""
+    """Which request, by bytes that it holds, once `is_time`; what becomes of it; what kills the sender.
+
+    A sender that is not killed loses its connection all the same.
+    """
 
     request: bytes
     is_time: Callable[[], bool]
@@ -38,7 +41,7 @@ class DeadlyProxy:
         self._server_port = server_port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._trap: Trap | None = None
-        self._unheard: set[socket.socket] = set()
+        self._unheard: dict[socket.socket, threading.Event] = {}
         self._may_go = threading.Event()
         self._clients: set[socket.socket] = set()
         self.port: int = self._listener.getsockname()[1]
@@ -74,44 +77,50 @@ class DeadlyProxy:
             answers = threading.Thread(target=self._forward_answers, args=(client, server), daemon=True)
             answers.start()
             with suppress(OSError):
-                self._forward_requests(client, server, answers)
-            with suppress(OSError):
-                server.shutdown(socket.SHUT_RDWR)
+                self._forward_requests(client, server)
+            _cut(server)
             answers.join()
         self._clients.discard(client)
 
-    def _forward_requests(
-        self, client: socket.socket, server: socket.socket, answers: threading.Thread
-    ) -> None:
+    def _forward_requests(self, client: socket.socket, server: socket.socket) -> None:
         while request := client.recv(CHUNK_BYTES):
             trap = self._trap
             if trap is not None and trap.request in request and trap.is_time():
                 self._trap = None
-                self._spring(trap, request, server, answers)
+                self._spring(trap, request, client, server)
                 return
             server.sendall(request)
 
-    def _spring(self, trap: Trap, request: bytes, server: socket.socket, answers: threading.Thread) -> None:
-        if trap.fate is not Fate.LANDED:
-            trap.kill()
+    def _spring(self, trap: Trap, request: bytes, client: socket.socket, server: socket.socket) -> None:
+        if trap.fate is Fate.LANDED:
+            self._answer_unheard(request, server)
+        trap.kill()
+        _cut(client)
         if trap.fate is Fate.LATE:
             self._may_go.wait()
-        if trap.fate is not Fate.LOST:
-            self._unheard.add(server)
-            server.sendall(request)
-            answers.join()
-        if trap.fate is Fate.LANDED:
-            trap.kill()
+            self._answer_unheard(request, server)
+
+    def _answer_unheard(self, request: bytes, server: socket.socket) -> None:
+        answered = threading.Event()
+        self._unheard[server] = answered
+        server.sendall(request)
+        answered.wait()
 
     def _forward_answers(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while answer := server.recv(CHUNK_BYTES):
                 if server in self._unheard:
-                    return
+                    break
                 client.sendall(answer)
-        if server not in self._unheard:
-            with suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
+        if server in self._unheard:
+            self._unheard.pop(server).set()
+        else:
+            _cut(client)
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
