@@ -213,8 +213,9 @@ class Catalog:
             with self._shard.connect(reading=reading) as connection, connection.begin():
                 yield connection
         except (SQLAlchemyError, KnownFailure) as error:
-            reason = classify(error, self._shard.dialect).message
-            raise DirectoryUnavailable(f"The catalog cannot be asked: {reason}") from error
+            failure = classify(error, self._shard.dialect)
+            hint = " `shardworker setup` makes its tables." if failure.code == "schema_defect" else ""
+            raise DirectoryUnavailable(f"The catalog cannot be asked: {failure.message}{hint}") from error
 
 
 def _told(row: RowMapping) -> dict[str, Any]:

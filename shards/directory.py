@@ -108,6 +108,8 @@ def checked_placement(
 def _reason(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(step) for step in first["loc"])
+    if first["type"] == "string_pattern_mismatch":
+        return f"{where}: letters, digits, _, $ and - only, at most 63, the first a letter or _."
     return f"{where}: {first['msg']}." if where else f"{first['msg']}."
 
 

@@ -1,196 +1,35 @@
-"""`shards place` and `shards move`: with the file as the directory, and with a catalog."""
+"""`shards move`: with a catalog, and with the file as the directory."""
 
 import shlex
-import sqlite3
 import sys
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from typer.testing import Result
 
 from shards.catalog import Catalog, Scope
 from shards.directory import PlacementState
-from shards.engines import Shard
 from shards.open_directory import open_catalog
-from shards.parts import PartStore
 from shards.placement_rows import PlacementRow
-from shards.placing import rows_at
+from tests.support.moving_site import MovingSite, catalog_site, ended, file_site
 from tests.support.parts import order_work
 from tests.support.site import Site, part
-from worker.cli.customers import find_customer
-
-FILE_DIRECTORY = '[directory.customers]\nc-1 = "eu1"\nc-2 = "eu2"\n'
-CATALOG_DIRECTORY = (
-    '[directory]\nplacement_rows = true\n[directory.catalog]\nurl = "sqlite:///{}/catalog.db"\n'
-)
-COPY = """
-import sqlite3, sys
-source, target = (sqlite3.connect(path) for path in sys.argv[1:])
-with source, target:
-    target.executemany("INSERT OR IGNORE INTO orders VALUES (?)", source.execute("SELECT * FROM orders"))
-"""
-
-
-class MovingSite(Site):
-    """A site whose claims check placement rows."""
-
-    def place(self, customer_id: str = "c-1") -> tuple[str, int]:
-        """The shard and the epoch that the directory has for a customer."""
-        placement = find_customer(self.settings, customer_id)
-        assert placement is not None
-        return placement.shard, placement.epoch
-
-    def part_store(self, customer_id: str) -> PartStore:
-        """The inbox where the customer lives, with the check of its placement."""
-        placement = find_customer(self.settings, customer_id)
-        assert placement is not None
-        shard = Shard(placement.shard, self.settings.shards[placement.shard])
-        return PartStore(
-            shard,
-            placement,
-            clock=time.time,
-            stop=threading.Event(),
-            transaction_tries=1,
-            check_placement=True,
-        )
-
-    def row(self, shard: str, customer_id: str = "c-1") -> PlacementRow | None:
-        """A customer's placement row on a shard."""
-        opened = Shard(shard, self.settings.shards[shard])
-        try:
-            return rows_at(opened, None).get(customer_id)
-        finally:
-            opened.close()
-
-    def orders(self, shard: str) -> list[int]:
-        """The orders on a shard."""
-        with closing(sqlite3.connect(self.directory / f"{shard}.db")) as database:
-            return [number for (number,) in database.execute("SELECT order_no FROM orders ORDER BY 1")]
-
-    def move(self, *arguments: str) -> Result:
-        """Move the customer c-1 to eu2."""
-        return self.run("shards", "move", "c-1", "eu2", *arguments)
-
-    @property
-    def copy_command(self) -> str:
-        """A command for --sync."""
-        script = self.directory / "bring_orders.py"
-        script.write_text(COPY)
-        paths = [self.directory / f"{shard}.db" for shard in ("eu1", "eu2")]
-        return shlex.join([sys.executable, str(script), *map(str, paths)])
-
-
-def ended(result: Result) -> Result:
-    """The command ended well."""
-    assert result.exit_code == 0, result.output
-    return result
 
 
 @pytest.fixture(name="with_file")
 def make_file_site(tmp_path: Path) -> MovingSite:
-    site = MovingSite(tmp_path)
-    site.path.write_text(site.path.read_text() + "\n[directory]\nplacement_rows = true\n")
-    site.set_up()
-    return site
+    return file_site(tmp_path)
 
 
 @pytest.fixture(name="with_catalog")
 def make_catalog_site(tmp_path: Path) -> MovingSite:
-    site = MovingSite(tmp_path)
-    text = site.path.read_text()
-    assert FILE_DIRECTORY in text
-    site.path.write_text(text.replace(FILE_DIRECTORY, CATALOG_DIRECTORY.format(tmp_path)))
-    site.set_up()
-    ended(site.run("shards", "place", "c-1", "eu1"))
-    return site
+    return catalog_site(tmp_path)
 
 
 def catalog_of(site: Site) -> Catalog:
     """The site's catalog; the caller closes it."""
     return open_catalog(site.settings, time.time)
-
-
-class TestPlace:
-    def test_all_customers_get_their_rows_where_they_live(self, with_file: MovingSite) -> None:
-        """With the directory's epoch; a second time nothing is written."""
-        first = ended(with_file.run("shards", "place", "--all"))
-        second = ended(with_file.run("shards", "place", "--all"))
-
-        assert "2 placement rows written, 0 were there" in first.stdout
-        assert "0 placement rows written, 2 were there" in second.stdout
-        assert with_file.row("eu1") == PlacementRow("c-1", 1, PlacementState.ACTIVE)
-        assert with_file.row("eu2", "c-2") == PlacementRow("c-2", 1, PlacementState.ACTIVE)
-        assert with_file.row("eu2") is None
-
-    def test_a_new_customer_is_entered_in_the_catalog(self, with_catalog: MovingSite) -> None:
-        """First its row, then the catalog: it is known only where it can be written."""
-        result = ended(with_catalog.run("shards", "place", "c-9", "eu2"))
-
-        assert "is in the catalog" in result.stdout
-        assert with_catalog.place("c-9") == ("eu2", 1)
-        assert with_catalog.row("eu2", "c-9") == PlacementRow("c-9", 1, PlacementState.ACTIVE)
-
-    def test_without_a_catalog_the_line_for_the_file_is_told(self, with_file: MovingSite) -> None:
-        """It is what the file takes."""
-        result = ended(with_file.run("shards", "place", "c-9", "eu2"))
-
-        assert '"c-9" = { shard = "eu2", epoch = 1 }' in result.stdout
-
-    def test_a_customer_with_a_row_elsewhere_is_not_placed(self, with_file: MovingSite) -> None:
-        """The directory names another shard than the one where it is active: nothing is written."""
-        ended(with_file.run("shards", "place", "--all"))
-        text = with_file.path.read_text().replace('c-1 = "eu1"', 'c-1 = "eu2"')
-        with_file.path.write_text(text)
-        result = with_file.run("shards", "place", "--all")
-
-        assert result.exit_code == 1
-        assert "c-1 is not placed: it has a row at eu1 already" in result.stderr
-        assert with_file.row("eu2") is None
-
-    def test_a_customer_is_not_placed_while_a_shard_cannot_be_asked(self, with_file: MovingSite) -> None:
-        """It may be active there; a customer that has its row is as it was."""
-        ended(with_file.run("shards", "place", "c-1"))
-        (with_file.directory / "eu2.db").rename(with_file.directory / "away.db")
-        result = with_file.run("shards", "place", "--all")
-
-        assert result.exit_code == 1
-        assert "eu2 cannot be asked" in result.stderr
-        assert "0 placement rows written, 1 were there" in result.stdout
-
-    def test_a_row_with_another_epoch_is_told(self, with_file: MovingSite) -> None:
-        """Parts would be refused: the directory is to be corrected."""
-        ended(with_file.run("shards", "place", "--all"))
-        text = with_file.path.read_text().replace('c-1 = "eu1"', 'c-1 = { shard = "eu1", epoch = 4 }')
-        with_file.path.write_text(text)
-        result = with_file.run("shards", "place", "c-1")
-
-        assert result.exit_code == 1
-        assert "has epoch 1, the directory 4" in result.stderr
-
-    @pytest.mark.parametrize(
-        ("arguments", "status", "told"),
-        [
-            ([], 2, "or --all"),
-            (["c-1", "--all"], 2, "or --all"),
-            (["c-9"], 1, "with its SHARD"),
-            (["c-9", "eu3"], 1, "no shard 'eu3'"),
-            (["c-1", "eu2"], 1, "shards move"),
-            (["c 9", "eu2"], 1, "without spaces"),
-            (["c-9", "eu2", "--schema", "a b"], 1, "schema"),
-        ],
-    )
-    def test_what_cannot_be_placed_is_told(
-        self, with_file: MovingSite, arguments: list[str], status: int, told: str
-    ) -> None:
-        """Nothing is written."""
-        result = with_file.run("shards", "place", *arguments)
-
-        assert result.exit_code == status
-        assert told in result.stderr
-        assert with_file.row("eu1") is None
 
 
 class TestMoveWithCatalog:

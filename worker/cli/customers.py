@@ -6,12 +6,17 @@ import time
 from contextlib import closing
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from config.settings import Settings
 from config.text import CUSTOMER_ID
 from shards.customer_places import CustomerPlace
 from shards.directory import BadPlacement, Placement, PlacementState, StaticDirectory, checked_placement
 from shards.directory_function import FunctionSource
 from shards.engines import Shard
+from shards.failures import Kind, KnownFailure, classify
+from shards.inbox import check_inbox
+from shards.migrations import migrate
 from shards.open_directory import checked, open_catalog
 from worker.cli.errors import CommandError
 from worker.cli.every_place import unknown_name
@@ -55,6 +60,24 @@ def open_place(settings: Settings, placement: Placement) -> CustomerPlace:
     """The placement's database, with connections of its own; the caller closes its shard."""
     shard = Shard(placement.shard, settings.shards[placement.shard])
     return CustomerPlace(placement.customer_id, shard, placement.schema)
+
+
+def prepare_place(place: CustomerPlace) -> None:
+    """Make the worker's own tables there if they are missing; `CommandError` if they cannot be."""
+    refused = None
+    try:
+        migrate(place.shard, place.schema)
+    except (SQLAlchemyError, KnownFailure) as error:  # where others made them, no right to is needed
+        refused = classify(error, place.shard.dialect)
+    faults = check_inbox(place.shard, place.schema)
+    if faults and refused is not None and refused.kind is Kind.DEFECT:
+        raise CommandError(
+            f"{place.name} lacks the worker's own tables, and they cannot be made: {refused.message} Does "
+            "the schema exist, and may the user create tables there? A DBA can make them: `shardworker shards "
+            f"migrate --sql --dialect {place.shard.dialect}` prints how."
+        )
+    if faults:
+        raise CommandError("\n".join(faults))
 
 
 def enter_in_catalog(settings: Settings, placement: Placement) -> None:

@@ -6,27 +6,30 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Final, NamedTuple
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
 from shards.catalog import EpochBehind
 from shards.customer_places import CustomerPlace, PlaceFailed
 from shards.directory import DirectoryUnavailable, Placement, PlacementState
-from shards.failures import KnownFailure
-from shards.inbox import check_inbox
 from shards.inbox_copy import CopyDiffers
-from shards.migrations import migrate
 from shards.move_stages import MoveRefused, PartsUnderWay, Step, StillPaused
 from shards.moves import Move, Surroundings
 from worker.cli.common import ConfigOption, open_settings, to_duration
-from worker.cli.customers import enter_in_catalog, file_line, find_known_customer, new_placement, open_place
+from worker.cli.customers import (
+    enter_in_catalog,
+    file_line,
+    find_known_customer,
+    new_placement,
+    open_place,
+    prepare_place,
+)
 from worker.cli.errors import CommandError
 from worker.cli.output import print_line
 
@@ -166,7 +169,7 @@ def _opened(errand: _Errand, wait: timedelta) -> Iterator[_Opened]:
 
 def _begin(opened: _Opened) -> None:
     source, target = opened.source, opened.target
-    _prepare(target)
+    prepare_place(target)
     caught = opened.move.begin()
     print_line(
         f"{caught.rows} inbox rows of {source.customer_id!r} are at {target.name}, {caught.copied} new."
@@ -177,15 +180,6 @@ def _begin(opened: _Opened) -> None:
     same = f"shardworker shards move {source.customer_id} {target.shard.name}{schema}"
     print_line(f"2. {same} --finish --sync COMMAND, where COMMAND brings over what changed since.")
     print_line(f"Or stay: {same} --abort")
-
-
-def _prepare(target: CustomerPlace) -> None:
-    """Make the worker's own tables at the target if they are missing; `CommandError` if they cannot be."""
-    with suppress(SQLAlchemyError, KnownFailure):  # where they were made by others, no right to is needed
-        migrate(target.shard, target.schema)
-    faults = check_inbox(target.shard, target.schema)
-    if faults:
-        raise CommandError("\n".join(faults))
 
 
 def _finish(errand: _Errand, opened: _Opened, sync: str | None) -> None:

@@ -14,7 +14,14 @@ from shards.failures import KnownFailure, classify
 from shards.placement_rows import PlacementRow
 from shards.placing import Placed, place_rows, rows_at
 from worker.cli.common import ConfigOption, open_settings
-from worker.cli.customers import enter_in_catalog, file_line, find_customer, new_placement
+from worker.cli.customers import (
+    enter_in_catalog,
+    file_line,
+    find_customer,
+    new_placement,
+    open_place,
+    prepare_place,
+)
 from worker.cli.errors import CommandError
 from worker.cli.every_place import ask_every
 from worker.cli.output import print_line
@@ -54,8 +61,9 @@ def place_customers(
     is active with the directory's epoch. So run this with --all before that is switched on, and for each new
     customer before its first job. It can be run again at any time; rows that are there are left alone.
 
-    With a SHARD it places a new customer, and enters it in the catalog if there is one. A customer with a
-    row in another place is refused: see `shardworker shards move`.
+    With a SHARD it places a new customer, makes the worker's own tables there if they are missing, and enters
+    it in the catalog if there is one. A customer with a row in another place is refused: see `shardworker
+    shards move`.
     """
     if (customer is None) is not everyone:
         raise typer.BadParameter("Give a CUSTOMER, or --all.")
@@ -65,6 +73,8 @@ def place_customers(
         return
     known = find_customer(settings, customer)
     placement = _wanted(settings, known, customer, shard, schema)
+    if known is None:
+        _prepare(settings, placement)
     _tell(_place(settings, [placement]))
     if known is None:
         _enter(settings, placement)
@@ -95,6 +105,15 @@ def _wanted(
         where = place_name(_place_of(known))
         raise CommandError(f"{customer_id!r} lives at {where}. To take it away: `shardworker shards move`.")
     return known
+
+
+def _prepare(settings: Settings, placement: Placement) -> None:
+    """Make the worker's tables where a new customer is to live: no other command knows of that place yet."""
+    place = open_place(settings, placement)
+    try:
+        prepare_place(place)
+    finally:
+        place.shard.close()
 
 
 def _place(settings: Settings, placements: Sequence[Placement]) -> Report:
