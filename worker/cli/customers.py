@@ -73,8 +73,8 @@ def prepare_place(place: CustomerPlace) -> None:
     if faults and refused is not None and refused.kind is Kind.DEFECT:
         raise CommandError(
             f"{place.name} lacks the worker's own tables, and they cannot be made: {refused.message} Does "
-            "the schema exist, and may the user create tables there? A DBA can make them: `shardworker shards "
-            f"migrate --sql --dialect {place.shard.dialect}` prints how."
+            "the schema exist, and may the user create tables there? A DBA can make them: `shardworker "
+            f"shards migrate --sql --dialect {place.shard.dialect}` prints how."
         )
     if faults:
         raise CommandError("\n".join(faults))
