@@ -2,16 +2,18 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event
 
+from shards import ready
 from shards.engines import Shard
 from shards.failures import Kind, classify
 from shards.inbox import Outcome
+from tests.support.concurrency_protocol import ConcurrencyProtocol, touch
 from tests.support.mariadb import MariaDBServer
 from tests.support.parts import (
     identity,
@@ -22,7 +24,7 @@ from tests.support.parts import (
     store_on,
 )
 from tests.support.work_failures import failure_of_work
-from tests.support.writes import execute, never, order_numbers_inside
+from tests.support.writes import execute, never
 
 WAITERS = 3
 
@@ -33,6 +35,13 @@ def make_impatient(mariadb_url: str) -> Iterator[Shard]:
     shard = shard_at(mariadb_url, lock_timeout=0.05)
     yield shard
     shard.close()
+
+
+class TestOnMariaDB(ConcurrencyProtocol):
+    @pytest.fixture(name="shard")
+    def take_shard(self, either_shard: Shard) -> Shard:
+        """Through either driver."""
+        return either_shard
 
 
 def test_a_lock_that_is_not_granted_is_busy(mariadb_shard: Shard, impatient: Shard) -> None:
@@ -63,22 +72,6 @@ def test_a_part_in_another_worker_s_hands_is_busy(
     outcome = store_on(mariadb_shard).run(identity(), work)
 
     assert store_on(impatient).run(identity(), never) == outcome
-
-
-def test_eight_workers_with_the_same_part_run_it_once(either_shard: Shard) -> None:
-    """Seven wait for the first, and all get the same outcome."""
-    bodies = itertools.count()
-    barrier = threading.Barrier(8)
-
-    def deliver(_: int) -> Outcome:
-        barrier.wait()
-        return store_on(either_shard).run(identity(), order_work(1, b"%d" % next(bodies)))
-
-    with ThreadPoolExecutor(8) as workers:
-        outcomes = set(workers.map(deliver, range(8)))
-
-    assert len(outcomes) == 1
-    assert order_numbers(either_shard) == [1]
 
 
 def test_waiters_deadlock_when_the_first_one_rolls_back_and_one_of_them_runs_the_part(
@@ -113,12 +106,13 @@ def test_waiters_deadlock_when_the_first_one_rolls_back_and_one_of_them_runs_the
 
 
 def test_a_waiter_for_an_open_part_finds_the_outcome_of_the_first_one(
-    mariadb_server: MariaDBServer, mariadb_url: str, mariadb_shard: Shard
+    mariadb_server: MariaDBServer, mariadb_shard: Shard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It reads the row only when nobody has it in hand, also if that one came between its two statements."""
+    """It reads the row only when nobody has it in hand, also if that one came just before its claim."""
     store_on(mariadb_shard).count_attempt(identity(), 5, lambda _: b"")
     claimed = threading.Event()
-    waiting = shard_at(mariadb_url)
+    firsts: list[Future[Outcome]] = []
+    is_first_claim = iter([True])
 
     def work(connection: Connection) -> bytes:
         insert_order(connection, 1)
@@ -127,63 +121,15 @@ def test_a_waiter_for_an_open_part_finds_the_outcome_of_the_first_one(
         return b"the first one's"
 
     with ThreadPoolExecutor(1) as workers:
-        firsts: list[Future[Outcome]] = []
 
-        @event.listens_for(waiting.engine, "before_cursor_execute")
-        def come_between(_connection: Any, _cursor: Any, sql: str, *_: Any) -> None:
-            if sql.startswith("INSERT INTO shardworker_inbox"):
+        def come_between(cursor: Any, sql: str, parameters: Any) -> None:
+            if next(is_first_claim, False):
                 firsts.append(workers.submit(store_on(mariadb_shard).run, identity(), work))
                 claimed.wait()
+            cursor.execute(sql, parameters)
 
-        assert store_on(waiting).run(identity(), never) == firsts[0].result()
-    waiting.close()
-
-
-def test_a_part_sees_what_was_committed_while_it_ran(mariadb_shard: Shard) -> None:
-    """READ COMMITTED: each statement sees the newest rows; MariaDB's default would show the first one's."""
-    seen: list[list[int]] = []
-
-    def work(connection: Connection) -> bytes:
-        seen.append(order_numbers_inside(connection))
-        execute(mariadb_shard, "INSERT INTO orders (order_no) VALUES (1)")
-        seen.append(order_numbers_inside(connection))
-        return b"{}"
-
-    store_on(mariadb_shard).run(identity(), work)
-
-    assert seen == [[], [1]]
-
-
-def test_a_deadlock_is_retried_until_both_parts_are_done(either_shard: Shard) -> None:
-    """One of the two is the victim; its whole transaction is run again."""
-    execute(either_shard, "INSERT INTO orders (order_no) VALUES (1), (2)")
-    barrier = threading.Barrier(2)
-    runs: list[int] = []
-
-    def work(first: int, second: int) -> Callable[[Connection], bytes]:
-        def update(connection: Connection) -> bytes:
-            runs.append(first)
-            touch(connection, first)
-            if len(runs) <= 2:
-                barrier.wait()
-            touch(connection, second)
-            return b"{}"
-
-        return update
-
-    with ThreadPoolExecutor(2) as workers:
-        one = workers.submit(store_on(either_shard).run, identity("job-1"), work(1, 2))
-        two = workers.submit(store_on(either_shard).run, identity("job-2"), work(2, 1))
-        assert (one.result().state, two.result().state) == ("succeeded", "succeeded")
-
-    assert len(runs) > 2
-
-
-def touch(connection: Connection, order_no: int) -> None:
-    """Lock a row by updating it."""
-    connection.execute(
-        text("UPDATE orders SET amount = 1 WHERE order_no = :order_no"), {"order_no": order_no}
-    )
+        monkeypatch.setattr(ready, "send_alone", come_between)
+        assert store_on(mariadb_shard).run(identity(), never) == firsts[0].result()
 
 
 def wait_for_waiters(server: MariaDBServer, count: int) -> None:

@@ -1,8 +1,7 @@
 """Several workers on one PostgreSQL shard: locks, waiters, deadlocks and serialization failures."""
 
-import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -12,6 +11,7 @@ from sqlalchemy import Connection, event, text
 from shards.engines import Shard
 from shards.failures import Kind, classify
 from shards.inbox import Outcome
+from tests.support.concurrency_protocol import ConcurrencyProtocol
 from tests.support.parts import (
     identity,
     insert_order,
@@ -22,6 +22,17 @@ from tests.support.parts import (
 )
 from tests.support.work_failures import failure_of_work
 from tests.support.writes import execute, never
+
+
+class TestOnPostgreSQL(ConcurrencyProtocol):
+    @pytest.fixture(autouse=True)
+    def change_default(self, shard: Shard) -> Iterator[None]:
+        """The database's own isolation is another one."""
+        change = f"ALTER DATABASE {shard.engine.url.database} {{}} default_transaction_isolation {{}}"
+        execute(shard, change.format("SET", "= 'serializable'"))
+        shard.close()
+        yield
+        execute(shard, change.format("RESET", ""))
 
 
 def test_a_lock_that_is_not_granted_is_busy(url: str, shard: Shard) -> None:
@@ -65,22 +76,6 @@ def test_an_open_part_in_another_worker_s_hands_is_busy(url: str, shard: Shard) 
 
     assert store_on(shard).run(identity(), work).state == "succeeded"
     impatient.close()
-
-
-def test_eight_workers_with_the_same_part_run_it_once(shard: Shard) -> None:
-    """Seven wait for the first, and all get the same outcome."""
-    bodies = itertools.count()
-    barrier = threading.Barrier(8)
-
-    def deliver(_: int) -> Outcome:
-        barrier.wait()
-        return store_on(shard).run(identity(), order_work(1, b"%d" % next(bodies)))
-
-    with ThreadPoolExecutor(8) as workers:
-        outcomes = set(workers.map(deliver, range(8)))
-
-    assert len(outcomes) == 1
-    assert order_numbers(shard) == [1]
 
 
 def test_a_waiter_runs_the_part_when_the_first_one_rolls_back(shard: Shard) -> None:
@@ -128,31 +123,6 @@ def test_a_waiter_for_an_open_part_finds_the_outcome_of_the_first_one(url: str, 
     waiting.close()
 
 
-def test_a_deadlock_is_retried_until_both_parts_are_done(shard: Shard) -> None:
-    """One of the two is the victim; its whole transaction is run again."""
-    execute(shard, "INSERT INTO orders (order_no) VALUES (1), (2)")
-    barrier = threading.Barrier(2)
-    runs: list[int] = []
-
-    def work(first: int, second: int) -> Callable[[Connection], bytes]:
-        def update(connection: Connection) -> bytes:
-            runs.append(first)
-            touch(connection, first)
-            if len(runs) <= 2:
-                barrier.wait()
-            touch(connection, second)
-            return b"{}"
-
-        return update
-
-    with ThreadPoolExecutor(2) as workers:
-        one = workers.submit(store_on(shard).run, identity("job-1"), work(1, 2))
-        two = workers.submit(store_on(shard).run, identity("job-2"), work(2, 1))
-        assert (one.result().state, two.result().state) == ("succeeded", "succeeded")
-
-    assert len(runs) > 2
-
-
 def test_a_serialization_failure_is_retried(shard: Shard) -> None:
     """By its code, whoever raises it."""
     runs: list[int] = []
@@ -166,13 +136,6 @@ def test_a_serialization_failure_is_retried(shard: Shard) -> None:
 
     assert store_on(shard).run(identity(), work).state == "succeeded"
     assert (len(runs), order_numbers(shard)) == (2, [1])
-
-
-def touch(connection: Connection, order_no: int) -> None:
-    """Lock a row by updating it."""
-    connection.execute(
-        text("UPDATE orders SET amount = 1 WHERE order_no = :order_no"), {"order_no": order_no}
-    )
 
 
 def wait_until_someone_waits(connection: Connection) -> None:
