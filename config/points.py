@@ -9,6 +9,8 @@ Point = Literal[
     "after_receive",
     # the job is decoded, routed and allowed, its attachments are on the disk; no part is in a lane
     "after_prepare",
+    # another delivery of a job in hand was joined to it
+    "after_join",
     # a part's row is claimed, in a transaction that is open
     "after_claim",
     # a handler has written; for the tests' handlers to pass, the worker itself does not

@@ -140,6 +140,7 @@ class Intake:
         with self._lock:
             there = self._jobs.get(key)
             if there is not None and there.join(held):
+                passed("after_join")
                 return None
             job = JobInHand(envelope, held, self._clock, concluded)
             job.suspect = held.delivery.receive_count >= self._settings.retry.suspect_receives

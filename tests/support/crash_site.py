@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.support.crash_databases import Databases
 from tests.support.crash_job import HOMES, CrashJob
@@ -18,11 +18,13 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "eu-west-1",
 }
+TOGETHER = {"SHARDWORKER__WORKER__ACK_LINGER": "1s"}
+ONE_AT_A_TIME = ("--concurrency", "1")
 OPTIONS = {
     "lease": f"{LEASE_SECONDS}s",
     "drain": "20s",
     "concurrency": "4",
-    # the copies of the job are then joined before it is done
+    # a copy then comes to a job that is prepared
     "worker": 'prepare_threads = 1\nack_linger = "50ms"',
     "retry": "max_attempts = 1",
     "extra": "",
@@ -65,19 +67,16 @@ class CrashSite:
         for _ in range(COPIES):
             queues.send(self.job.body)
 
-    def start_worker(
-        self, *arguments: str, death: Death | None = None, bend: str | None = None
-    ) -> BaseProcess:
-        """Start a worker; it may be told how to die, or what to do wrong."""
-        log = self._directory / f"worker-{len(self._processes)}.log"
-        command = ("consume", "--config", str(self._configuration), *arguments)
-        process = start(Order(command, log, self._note, death, bend, ENVIRONMENT))
-        self._processes.append(process)
-        return process
+    def start_victim(self, death: Death | None, bend: str | None = None) -> BaseProcess:
+        """Start a worker that is to die: it takes the deliveries together, and one part at a time."""
+        return self._start(
+            *ONE_AT_A_TIME, death=death, bend=bend, joins=True, environment={**ENVIRONMENT, **TOGETHER}
+        )
 
     def start_another(self, *arguments: str, bend: str | None = None) -> BaseProcess:
         """Start a worker that leaves when it has settled all that is left."""
-        return self.start_worker("--limit", str(self.left().messages), *arguments, bend=bend)
+        limit = str(self.left().messages)
+        return self._start("--limit", limit, *arguments, bend=bend, environment=ENVIRONMENT)
 
     def finish(self, bend: str | None = None) -> int | None:
         """Let another worker finish what is left, if anything is; its exit status."""
@@ -114,6 +113,13 @@ class CrashSite:
         """End what still runs."""
         for process in self._processes:
             kill(process)
+
+    def _start(self, *arguments: str, **order: Any) -> BaseProcess:
+        log = self._directory / f"worker-{len(self._processes)}.log"
+        command = ("consume", "--config", str(self._configuration), *arguments)
+        process = start(Order(command, log, self._note, **order))
+        self._processes.append(process)
+        return process
 
     def _files(self) -> list[Path]:
         fetched = (self._directory / "state" / "attachments").rglob("*")

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -18,7 +19,7 @@ from sqlalchemy import Engine, event
 
 import worker.cli
 import worker.daemon
-from config.points import Point, watchers
+from config.points import Point, Watcher, watchers
 from tests.support.bends import BENDS
 
 PATIENCE_SECONDS = 60.0
@@ -42,13 +43,17 @@ class Death:
 
 @dataclass(frozen=True)
 class Order:
-    """What a process is to do; `note` is the file that it writes when it ends itself."""
+    """What a process is to do; `note` is the file that it writes when it ends itself.
+
+    With `joins`, no part goes on before another delivery of its job was joined to it.
+    """
 
     arguments: Sequence[str]
     log: Path
     note: Path
     death: Death | None = None
     bend: str | None = None
+    joins: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -81,10 +86,24 @@ def _run(order: Order) -> None:
         os.dup2(log.fileno(), sys.stderr.fileno())
     if order.bend is not None:
         BENDS[order.bend].apply()
+    if order.joins:
+        watchers.append(_holder())
     if order.death is not None:
         _prepare(order.death, order.note)
     sys.argv = ["shardworker", *order.arguments]
     worker.cli.main()
+
+
+def _holder() -> Watcher:
+    joined = threading.Event()
+
+    def watch(point: Point) -> None:
+        if point == "after_join":
+            joined.set()
+        elif point == "after_claim":
+            joined.wait(PATIENCE_SECONDS)
+
+    return watch
 
 
 def _prepare(death: Death, note: Path) -> None:

@@ -10,14 +10,13 @@ from pathlib import Path
 from config.points import Point
 from tests.support.crash_databases import SERVERS, Databases
 from tests.support.crash_queues import CrashQueues
-from tests.support.crash_site import CrashSite, Left
+from tests.support.crash_site import ONE_AT_A_TIME, CrashSite, Left
 from tests.support.crash_worker import Death, exit_status
 from tests.support.deadly_proxy import DeadlyProxy, Fate, Trap, deadly_proxy
 from tests.support.world import wait_until
 
 ACK = b"AmazonSQS.DeleteMessageBatch"
 COMMIT = b"COMMIT"
-ONE_AT_A_TIME = ("--concurrency", "1")
 
 NOTHING = Left(runs=0, parts=0, results=0, letters=0, messages=2, files=0)
 FETCHED = NOTHING._replace(files=1)
@@ -46,6 +45,7 @@ def _at(point: Point, left: Left, passing: int = 1) -> Crash:
 EVERYWHERE = {
     "after_receive": _at("after_receive", NOTHING),
     "after_prepare": _at("after_prepare", FETCHED),
+    "after_join": _at("after_join", FETCHED),
     "after_claim": _at("after_claim", FETCHED),
     "inside_handler": _at("inside_handler", RUN),
     "before_commit": _at("before_commit", RUN),
@@ -93,7 +93,7 @@ class Scene:
 
         if crash.request:
             self._proxies[crash.request].arm(self._trap(crash.request, crash.fate, kill))
-        worker.append(self.site.start_worker(*ONE_AT_A_TIME, death=crash.death, bend=bend))
+        worker.append(self.site.start_victim(crash.death, bend))
         status = exit_status(worker[0])
         # a poll of the dead worker's that is still under way would take the message for another lease
         wait_until(lambda: self._proxies[ACK].connections() == 0, "the end of its connections")

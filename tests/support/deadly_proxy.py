@@ -55,7 +55,7 @@ class DeadlyProxy:
         self._may_go.set()
 
     def connections(self) -> int:
-        """How many connections there are; the server knows the end of each other one."""
+        """How many connections there are; of each other one the server has seen the end."""
         return len(self._clients)
 
     def serve(self) -> None:
@@ -78,7 +78,8 @@ class DeadlyProxy:
             answers.start()
             with suppress(OSError):
                 self._forward_requests(client, server)
-            _cut(server)
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_WR)
             answers.join()
         self._clients.discard(client)
 
