@@ -4,6 +4,7 @@ A subclass gives the fixture `site`: a customer with a placement row at `here`, 
 """
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
@@ -192,7 +193,8 @@ class MoveProtocol:
         assert site.store().run(identity("done"), never).body == BODY
 
     def test_a_move_can_be_begun_again_after_an_abort(self, site: Site) -> None:
-        """With another number, so that no command of the first try takes the second for its own."""
+        """With a higher number, whatever is drawn: no command of the first try takes it for its own."""
+        site.epochs = count(100, -1)
         fill(site)
         site.move().begin()
         first = site.there.row()
