@@ -23,7 +23,7 @@ demo: $(STAMP)  ## Run the main job, whole, on this machine: no AWS, no server, 
 	$(BIN)/shardworker demo
 
 test: $(STAMP)  ## Run every test.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(STAMP)  ## Check style, types and import directions.
 	$(BIN)/ruff check .
