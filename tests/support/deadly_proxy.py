@@ -94,17 +94,19 @@ class DeadlyProxy:
 
     def _spring(self, trap: Trap, request: bytes, client: socket.socket, server: socket.socket) -> None:
         if trap.fate is Fate.LANDED:
-            self._answer_unheard(request, server)
+            self._answer_unheard(request, client, server)
         trap.kill()
         _cut(client)
         if trap.fate is Fate.LATE:
             self._may_go.wait()
-            self._answer_unheard(request, server)
+            self._answer_unheard(request, client, server)
 
-    def _answer_unheard(self, request: bytes, server: socket.socket) -> None:
+    def _answer_unheard(self, request: bytes, client: socket.socket, server: socket.socket) -> None:
         answered = threading.Event()
         self._unheard[server] = answered
         server.sendall(request)
+        # a request may come in pieces: without its end there would be no answer
+        threading.Thread(target=_forward_rest, args=(client, server), daemon=True).start()
         answered.wait()
 
     def _forward_answers(self, client: socket.socket, server: socket.socket) -> None:
@@ -117,6 +119,12 @@ class DeadlyProxy:
             self._unheard.pop(server).set()
         else:
             _cut(client)
+
+
+def _forward_rest(client: socket.socket, server: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := client.recv(CHUNK_BYTES):
+            server.sendall(piece)
 
 
 def _cut(connection: socket.socket) -> None:
