@@ -1,5 +1,6 @@
 """What becomes of a job once its parts are done: answer, bury, discard or return, as pure data."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
@@ -64,7 +65,7 @@ class Deferral:
     attempt: int = 0
 
 
-def soonest(deferrals: list[Deferral]) -> Return:
+def soonest(deferrals: Collection[Deferral]) -> Return:
     """Return the job when its first part can go on: parts with an outcome cost only a look then."""
     first = min(deferrals, key=lambda deferral: deferral.after)
     return Return(first.after, first.code, max(deferral.attempt for deferral in deferrals))

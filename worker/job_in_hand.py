@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Protocol
@@ -49,6 +49,15 @@ class Part:
         self.progress = (done, total)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a job is: parts with an outcome, parts in all, and the customers whose shard is away."""
+
+    done: int
+    total: int
+    waiting: tuple[str, ...]
+
+
 class Offer(Protocol):
     """Puts a part into its shard's lane; None when it was taken, else why it was not."""
 
@@ -86,7 +95,7 @@ class JobInHand:
         self._pending: deque[Part] = deque()
         self._active = 0
         self._outcomes: dict[int, Outcome] = {}
-        self._deferrals: list[Deferral] = []
+        self._deferrals: dict[int, Deferral] = {}
         self._verdict: Conclusion | None = None
         self._concluded = False
 
@@ -94,6 +103,26 @@ class JobInHand:
     def lease_lost(self) -> threading.Event:
         """Set when the lease of the delivery that the job came with was lost."""
         return self.held[0].lost
+
+    @property
+    def concluded(self) -> bool:
+        """Whether the job came to its conclusion: nothing more is to be told of how far it is."""
+        return self._concluded
+
+    def standing(self, away: Collection[str]) -> Standing:
+        """How far the job is, with the customers that wait in the job's order; `away` names shards."""
+        with self._lock:
+            ended, deferrals = set(self._outcomes), dict(self._deferrals)
+
+        def waits(part: Part) -> bool:
+            deferral = deferrals.get(part.request.part_no)
+            if deferral is not None:
+                return deferral.code == "shard_away"
+            return part.placement is not None and part.placement.shard in away
+
+        unended = (part for part in self.parts if part.request.part_no not in ended)
+        waiting = tuple(part.request.customer_id for part in unended if waits(part))
+        return Standing(len(ended), len(self.parts), waiting)
 
     def join(self, held: Held) -> bool:
         """Take another delivery of the same job along; False when the job is concluded already."""
@@ -125,11 +154,9 @@ class JobInHand:
             self._outcomes[part.request.part_no] = outcome
         self._feed()
 
-    def part_deferred(self, deferral: Deferral) -> None:
+    def part_deferred(self, part: Part, deferral: Deferral) -> None:
         """The part has no outcome this time; the job is returned when its other parts are done."""
-        with self._lock:
-            self._active -= 1
-            self._deferrals.append(deferral)
+        self._note_deferral(part, deferral)
         self._feed()
 
     def drops(self) -> bool:
@@ -158,8 +185,8 @@ class JobInHand:
         with self._lock:
             if not self._pending:
                 return
+            self._deferrals.update((part.request.part_no, deferral) for part in self._pending)
             self._pending.clear()
-            self._deferrals.append(deferral)
         self._conclude_if_done()
 
     def _end_early(self, verdict: Conclusion) -> None:
@@ -187,9 +214,12 @@ class JobInHand:
                 self._active -= 1
             raise
         if deferral is not None:
-            with self._lock:
-                self._active -= 1
-                self._deferrals.append(deferral)
+            self._note_deferral(part, deferral)
+
+    def _note_deferral(self, part: Part, deferral: Deferral) -> None:
+        with self._lock:
+            self._active -= 1
+            self._deferrals[part.request.part_no] = deferral
 
     def _next_part(self) -> Part | None:
         with self._lock:
@@ -218,7 +248,7 @@ class JobInHand:
         if self._verdict is not None:
             return self._verdict
         if self._deferrals:
-            return soonest(self._deferrals)
+            return soonest(self._deferrals.values())
         return self._answer()
 
     def _answer(self) -> Answer:

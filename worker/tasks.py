@@ -59,7 +59,7 @@ class PartTask:
             case Ended(outcome):
                 owner.part_ended(self._part, outcome)
             case Deferral() as deferral:
-                owner.part_deferred(deferral)
+                owner.part_deferred(self._part, deferral)
                 return Reply.NOT_ASKED if deferral.code == "shutdown" else Reply.ANSWERED
             case ContentConflict() as conflict:
                 owner.part_conflicted(str(conflict))
@@ -69,7 +69,7 @@ class PartTask:
 
     def give_back(self, deferral: Deferral) -> None:
         """Defer the part; see `Task`."""
-        self._part.owner.part_deferred(deferral)
+        self._part.owner.part_deferred(self._part, deferral)
 
 
 class LookUp:

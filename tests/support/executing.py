@@ -30,7 +30,7 @@ def run(site: Site, handler: Handler = insert_order, **fields: Any) -> Report:
     site.handler = handler
     part = part_of(site, **fields)
     report = site.executor.run(part)
-    part.owner.part_deferred(Deferral(timedelta(), "the test has its report"))
+    part.owner.part_deferred(part, Deferral(timedelta(), "the test has its report"))
     return report
 
 

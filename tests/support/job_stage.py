@@ -67,8 +67,8 @@ def answer_of(stage: Stage) -> Answer:
     return conclusion
 
 
-VERDICTS: dict[str, Callable[[JobInHand], None]] = {
-    "conflict": lambda job: job.part_conflicted("Other content."),
-    "superseded": lambda job: job.part_superseded(),
-    "deferral": lambda job: job.part_deferred(SOON),
+VERDICTS: dict[str, Callable[[Part], None]] = {
+    "conflict": lambda part: part.owner.part_conflicted("Other content."),
+    "superseded": lambda part: part.owner.part_superseded(),
+    "deferral": lambda part: part.owner.part_deferred(part, SOON),
 }

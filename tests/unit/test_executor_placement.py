@@ -60,7 +60,7 @@ def test_a_failure_is_not_recorded_at_an_old_place(placed: Site, receive_count: 
     part = part_of(placed, receive_count=receive_count)
     execute(placed, "DELETE FROM shardworker_placement")
     report = placed.executor.run(part)
-    part.owner.part_deferred(Deferral(timedelta(), "the test has its report"))
+    part.owner.part_deferred(part, Deferral(timedelta(), "the test has its report"))
 
     assert isinstance(report, Deferral)
     assert report.code == "placement_stale"

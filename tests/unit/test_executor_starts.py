@@ -57,9 +57,10 @@ def test_a_part_that_killed_its_process_three_times_is_failed(
         patched.setattr("worker.executor.Executor._take_back_unless_ended", killed)
         patched.setattr("worker.executor.Executor._reported", reported)
         for _ in range(3):
+            part = part_of(site, **SUSPECT)
             with pytest.raises(Killed):
-                site.executor.run(part_of(site, **SUSPECT))
-            site.intake.jobs()[0].part_deferred(Deferral(timedelta(), "killed"))
+                site.executor.run(part)
+            part.owner.part_deferred(part, Deferral(timedelta(), "killed"))
     report = run(site, lambda *_: pytest.fail("it was run"), **SUSPECT)
 
     assert code_of(report) == "worker_killed"

@@ -13,7 +13,7 @@ from config.result import error_of
 from tests.support.job_stage import LATER, SOON, VERDICTS, Stage, answer_of, failure, success
 from worker.attachments import FetchedAttachments
 from worker.conclusion import Bury, Deferral, Discard, Reason, Return
-from worker.job_in_hand import PARTS_IN_LANES_MAXIMUM, JobInHand, Part
+from worker.job_in_hand import PARTS_IN_LANES_MAXIMUM, Part
 
 
 def test_a_job_is_answered_when_its_last_part_has_ended() -> None:
@@ -92,8 +92,9 @@ def test_a_job_with_a_waiting_part_is_returned_after_the_others_have_ended() -> 
     """It comes again when its first part can go on; the attempt is the highest that was counted."""
     stage = Stage()
     stage.start()
-    stage.job.part_deferred(LATER)
-    stage.job.part_deferred(Deferral(timedelta(seconds=2), "statement_timeout", attempt=3))
+    stage.job.part_deferred(stage.job.parts[0], LATER)
+    counted = Deferral(timedelta(seconds=2), "statement_timeout", attempt=3)
+    stage.job.part_deferred(stage.job.parts[1], counted)
     assert stage.concluded == []
     stage.end(2)
 
@@ -105,8 +106,8 @@ def test_a_conflict_outweighs_a_later_run_which_outweighs_a_wait(order: tuple[st
     """In whatever order the parts say so."""
     stage = Stage()
     stage.start()
-    for name in order:
-        VERDICTS[name](stage.job)
+    for name, part in zip(order, stage.job.parts, strict=True):
+        VERDICTS[name](part)
 
     assert stage.concluded == [Bury(Reason("content_conflict", "Other content."))]
 
@@ -116,18 +117,18 @@ def test_a_later_run_outweighs_a_wait(order: tuple[str, ...]) -> None:
     """Nobody waits for the answer of an earlier run."""
     stage = Stage()
     stage.start()
-    for name in order:
-        VERDICTS[name](stage.job)
+    for name, part in zip(order, stage.job.parts, strict=True):
+        VERDICTS[name](part)
 
     assert stage.concluded == [Discard("superseded")]
 
 
 @pytest.mark.parametrize("end_early", [VERDICTS["conflict"], VERDICTS["superseded"]])
-def test_no_further_part_starts_after_a_verdict(end_early: Callable[[JobInHand], None]) -> None:
+def test_no_further_part_starts_after_a_verdict(end_early: Callable[[Part], None]) -> None:
     """Those that run may end."""
     stage = Stage(100)
     stage.start()
-    end_early(stage.job)
+    end_early(stage.job.parts[0])
     for part_no in range(1, PARTS_IN_LANES_MAXIMUM):
         stage.end(part_no)
 

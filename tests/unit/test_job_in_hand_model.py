@@ -62,7 +62,7 @@ class JobMachine(RuleBasedStateMachine):
         self.ended.add(part_no)
         self.ends.append(how)
         if how in VERDICTS:
-            VERDICTS[how](self.stage.job)
+            VERDICTS[how](part)
         else:
             self.stage.end(part_no, success(part) if how == "success" else failure(part))
 
@@ -87,6 +87,15 @@ class JobMachine(RuleBasedStateMachine):
         is_over = self.started and not self._running()
         assert len(self.stage.concluded) == is_over
         assert len(self._running()) <= PARTS_IN_LANES_MAXIMUM
+
+    @invariant()
+    def it_tells_how_far_it_is(self) -> None:
+        """The parts with an outcome; those that found their shard away are named, in the job's order."""
+        with_outcome = sum(how in {"success", "failure"} for how in self.ends)
+        standing = self.stage.job.standing(away=())
+        assert (standing.done, standing.total) == (with_outcome, len(self.stage.job.parts))
+        assert standing.waiting == ()
+        assert self.stage.job.concluded is bool(self.stage.concluded)
 
     @invariant()
     def its_conclusion_is_the_weightiest_of_its_ends(self) -> None:
