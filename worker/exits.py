@@ -1,0 +1,164 @@
+"""Exits: deliveries on their way out, acked or released in batches, then forgotten; each has a line."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from worker.batcher import Batcher, Pace
+from worker.clock import Clock
+from worker.conclusion import Answer, Bury, Conclusion, Reason, Return
+from worker.facts import Facts, canonical_line
+from worker.held import Held, Room
+from worker.leases import Leases
+from worker.transports.base import Fault, Faults, Transport, TransportError
+
+RELEASE_LINGER_SECONDS: Final = 0.02
+AT_ONCE: Final = Pace(RELEASE_LINGER_SECONDS, lambda: False)
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False, slots=True)
+class Settlement:
+    """A concluded job on its way out, with every delivery of it that this process holds."""
+
+    held: list[Held]
+    conclusion: Conclusion
+    facts: Facts = field(repr=False)
+
+    @property
+    def dead_letter(self) -> Reason | None:
+        """The reason of the dead letter that is due, if one is."""
+        return self.conclusion.dead_letter if isinstance(self.conclusion, Answer | Bury) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """One delivery on its way out: acked, or released after a delay."""
+
+    held: Held
+    settlement: Settlement
+
+
+class Exits:
+    """The ways out of the process, for each delivery by itself; `acks` and `releases` have a thread each.
+
+    A delivery whose lease was lost is neither acked nor released.
+    """
+
+    def __init__(self, leases: Leases, room: Room, clock: Clock, ack_linger: timedelta) -> None:
+        self._leases = leases
+        self._room = room
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._leaving = 0
+        ack_pace = Pace(ack_linger.total_seconds(), lambda: True)
+        self.acks: Batcher[Exit] = Batcher(self._ack, ack_pace, clock)
+        self.releases: Batcher[Exit] = Batcher(self._release, AT_ONCE, clock)
+
+    @property
+    def leaving(self) -> int:
+        """How many deliveries are concluded and not yet out of hand."""
+        return self._leaving
+
+    def expect(self, settlement: Settlement) -> None:
+        """The job is concluded: its deliveries will be acked or released."""
+        with self._lock:
+            self._leaving += len(settlement.held)
+
+    def ack(self, settlement: Settlement) -> None:
+        """Ack each delivery of the job; never waits."""
+        _put_each(self.acks, settlement)
+
+    def release(self, settlement: Settlement) -> None:
+        """Release each delivery of the job after the delay of its `Return`; never waits."""
+        _put_each(self.releases, settlement)
+
+    def _ack(self, batch: list[Exit]) -> list[Exit]:
+        return self._part_with(batch, settled=True, call=_ack_all)
+
+    def _release(self, batch: list[Exit]) -> list[Exit]:
+        return self._part_with(batch, settled=False, call=_release_all)
+
+    def _part_with(
+        self, batch: list[Exit], *, settled: bool, call: Callable[[Transport, list[Exit]], Faults]
+    ) -> list[Exit]:
+        """Ack or release what is still ours; the exits that must be tried again."""
+        again: list[Exit] = []
+        for source, exits in _by_source(self._without_lost(batch)).items():
+            faults = _faults_of(source, exits, call)
+            for position, one in enumerate(exits):
+                fault = faults.get(position)
+                if fault is None:
+                    self._forget(one, settled=settled)
+                elif fault.lost or fault.final:
+                    self._leave_alone(one, fault)
+                else:
+                    again.append(one)
+        return again
+
+    def _leave_alone(self, one: Exit, fault: Fault) -> None:
+        """The queue will not take it back from us: the message comes again when its lease ends."""
+        if fault.lost:
+            one.held.lost.set()
+        else:
+            log.error("settle.failed", queue=one.held.source.name, error_code=fault.code, msg=fault.message)
+        self._forget(one, settled=False)
+
+    def _without_lost(self, batch: list[Exit]) -> list[Exit]:
+        # Each is asked once: the lease keeper may set it at any moment, and none may fall between two looks.
+        kept: list[Exit] = []
+        for one in batch:
+            if one.held.lost.is_set():
+                self._forget(one, settled=False)
+            else:
+                kept.append(one)
+        return kept
+
+    def _forget(self, one: Exit, *, settled: bool) -> None:
+        self._leases.drop(one.held)
+        with self._lock:
+            self._leaving -= 1
+        event, fields = canonical_line(one.held, one.settlement.conclusion, one.settlement.facts, self._clock)
+        level = log.info if event == "job.done" else log.warning
+        level(event, **fields)
+        self._room.leave(settled=settled)
+
+
+def _put_each(stage: Batcher[Exit], settlement: Settlement) -> None:
+    for held in settlement.held:
+        stage.put(Exit(held, settlement))
+
+
+def _by_source(exits: list[Exit]) -> dict[Transport, list[Exit]]:
+    sources: dict[Transport, list[Exit]] = {}
+    for one in exits:
+        sources.setdefault(one.held.source, []).append(one)
+    return sources
+
+
+def _faults_of(
+    source: Transport, exits: list[Exit], call: Callable[[Transport, list[Exit]], Faults]
+) -> Faults:
+    try:
+        return call(source, exits)
+    except TransportError as error:
+        log.warning("settle.failed", queue=source.name, count=len(exits), error=str(error))
+        return dict.fromkeys(range(len(exits)), Fault("unavailable", str(error)))
+
+
+def _ack_all(source: Transport, exits: list[Exit]) -> Faults:
+    return source.ack([one.held.delivery for one in exits])
+
+
+def _release_all(source: Transport, exits: list[Exit]) -> Faults:
+    return source.release([(one.held.delivery, _delay(one)) for one in exits])
+
+
+def _delay(one: Exit) -> timedelta:
+    conclusion = one.settlement.conclusion
+    return conclusion.after if isinstance(conclusion, Return) else timedelta()
