@@ -45,6 +45,11 @@ class Receiver:
         self._clock = clock
         self._stop = stop
 
+    @property
+    def queue_name(self) -> str:
+        """The queue that it polls."""
+        return self._source.name
+
     def run(self) -> None:
         """Receive until stopped; a queue that is away is asked again after a growing back-off."""
         failures = 0

@@ -1,0 +1,166 @@
+"""The assembly: builds everything that a job passes through, in the order in which it does."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.settings import Settings
+from handlers.registry import load_registry
+from shards.engines import Shards
+from shards.open_directory import OpenDirectory, open_directory
+from worker.attachments import AttachmentFetcher
+from worker.clock import Clock
+from worker.directory_log import DirectoryLog
+from worker.executor import Executor
+from worker.held import Room
+from worker.intake import Intake, Ways
+from worker.lane_keeper import LaneKeeper
+from worker.lane_rules import lane_rules
+from worker.lane_work import LaneWork
+from worker.lanes import Lanes
+from worker.leases import Leases
+from worker.letters import Letters
+from worker.middleware import load_middleware
+from worker.objects import ObjectStore, open_object_store
+from worker.options import ConsumeOptions
+from worker.preparer import Preparer
+from worker.receiver import Receiver
+from worker.routing import Router
+from worker.settler import Outlets, Settler
+from worker.tasks import Task
+from worker.transports.base import Transport
+from worker.transports.factory import open_transport
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """The queues of the process: those that it receives from, and those that the settler writes to."""
+
+    requests: tuple[Transport, ...]
+    outlets: Outlets
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        for transport in (*self.requests, self.outlets.response, self.outlets.failure):
+            transport.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """What a process is made of. `stop` is set once, when it begins to leave."""
+
+    stop: threading.Event
+    room: Room
+    leases: Leases
+    queues: Queues
+    receivers: tuple[Receiver, ...]
+    preparer: Preparer
+    intake: Intake
+    lanes: Lanes[Task]
+    work: LaneWork
+    keeper: LaneKeeper
+    settler: Settler
+    shards: Shards
+    directory: OpenDirectory
+    fetcher: AttachmentFetcher
+
+
+def assemble(
+    settings: Settings, options: ConsumeOptions, clock: Clock, tell: Callable[[str], None]
+) -> Assembly:
+    """Build the process; nothing runs yet. `tell` is told `limit` and `empty` of its room.
+
+    Raises as `worker.daemon.run_daemon` says.
+    """
+    return _Assembler(settings, options, clock, tell).assemble()
+
+
+class _Assembler:
+    """Builds what several others need first, then the rest."""
+
+    def __init__(
+        self, settings: Settings, options: ConsumeOptions, clock: Clock, tell: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._stop = threading.Event()
+        self._concurrency = concurrency(settings, options)
+        self._urls = options.queues or tuple(settings.queues.request)
+        self._room = Room(
+            settings.worker.in_hand_max,
+            options.limit,
+            on_limit=lambda: tell("limit"),
+            on_empty=lambda: tell("empty"),
+            receivers=len(self._urls),
+        )
+        self._leases = Leases(settings.worker.lease.total_seconds(), clock)
+
+    def assemble(self) -> Assembly:
+        """The whole, back to front: each stage is given the one that it hands over to."""
+        settings, clock, stop = self._settings, self._clock, self._stop
+        registry = load_registry(settings.handlers)
+        middleware = load_middleware(settings.handlers.middleware)
+        shards = Shards(settings.shards, settings.servers)
+        store = open_object_store(settings.queues, settings.worker.prepare_threads + 1)
+        fetcher = AttachmentFetcher(store, settings.attachments, self._attachment_directory(), stop)
+        queues = self._open_queues()
+        settler = self._settler(queues, store)
+        opened = open_directory(settings, DirectoryLog(), clock.monotonic, lambda: clock.now().timestamp())
+        directory = opened.directory
+        executor = Executor(shards, settings, middleware, clock, stop, directory.forget)
+        lanes: Lanes[Task] = Lanes(lane_rules(settings, shards, self._concurrency), clock)
+        work = LaneWork(lanes, executor, directory, clock, stop)
+        router = Router(settings, registry, directory, opened.grants, fetcher, clock)
+        ways = Ways(lanes.admit, work.offer, lanes.offer, settler.settle)
+        intake = Intake(settings, router, fetcher, store, shards, ways, clock)
+        preparer = Preparer(intake.take, settler.settle, stop)
+        return Assembly(
+            stop=stop,
+            room=self._room,
+            leases=self._leases,
+            queues=queues,
+            receivers=tuple(self._receiver(source, preparer) for source in queues.requests),
+            preparer=preparer,
+            intake=intake,
+            lanes=lanes,
+            work=work,
+            keeper=LaneKeeper(lanes, directory, stop),
+            settler=settler,
+            shards=shards,
+            directory=opened,
+            fetcher=fetcher,
+        )
+
+    def _attachment_directory(self) -> Path:
+        return self._settings.attachments.directory or self._settings.worker.state_directory / "attachments"
+
+    def _open_queues(self) -> Queues:
+        queues, lease = self._settings.queues, self._settings.worker.lease
+        return Queues(
+            requests=tuple(open_transport(url, queues, lease) for url in self._urls),
+            outlets=Outlets(
+                response=open_transport(queues.response, queues, lease),
+                failure=open_transport(queues.failure, queues, lease),
+            ),
+        )
+
+    def _settler(self, queues: Queues, store: ObjectStore) -> Settler:
+        letters = Letters(store, self._settings.queues.claim_check_bucket, instance_name(), self._clock)
+        return Settler(queues.outlets, letters, self._settings, self._leases, self._room, self._clock)
+
+    def _receiver(self, source: Transport, preparer: Preparer) -> Receiver:
+        lease = self._settings.worker.lease
+        return Receiver(source, lease, self._room, self._leases, preparer.put, self._clock, self._stop)
+
+
+def concurrency(settings: Settings, options: ConsumeOptions) -> int:
+    """How many worker threads the process has."""
+    return options.concurrency or settings.worker.concurrency
+
+
+def instance_name() -> str:
+    """This process in logs and on dead letters: host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"
