@@ -168,7 +168,8 @@ def _path_problems(settings: Settings) -> Iterator[Finding]:
     ]
     for location, path in paths:
         if path is not None and not path.is_absolute():
-            yield Finding(location, f"expected an absolute path, found {found(str(path))}")
+            wanted = "an absolute path" + (" or credential:NAME" if location[-1] == "password_file" else "")
+            yield Finding(location, f"expected {wanted}, found {found(str(path))}")
     if settings.attachments.max_size > settings.attachments.max_disk:
         yield Finding(
             ("attachments", "max_disk"), "expected at least max_size, found less: it could never be used"

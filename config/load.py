@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from config.checks import Finding, find_problems, find_warnings
+from config.credentials import put_credentials
 from config.masking import mask_credentials
 from config.problems import Location, describe_error, key_path
 from config.settings import Settings
@@ -70,6 +71,7 @@ def load_settings(path: Path | None, environment: Mapping[str, str]) -> LoadedSe
     file = find_path(path, environment)
     draft = Draft(file, _read_tables(file))
     _put_overrides(draft, environment)
+    put_credentials(draft.tables, environment)
     settings = _check(draft)
     warnings = tuple(_tell(draft, finding) for finding in find_warnings(settings))
     return LoadedSettings(settings, file, tuple(sorted(draft.origins.values())), warnings)

@@ -1,0 +1,87 @@
+"""`credential:NAME`: where a password is, in a service and outside of one."""
+
+from pathlib import Path
+
+import pytest
+
+from config.load import ConfigurationError, load_settings
+
+FILE = """
+[queues]
+request = ["sqs://jobs"]
+response = "sqs://results"
+failure = "sqs://failures"
+
+[directory.catalog]
+url = "postgresql://u@h/catalog"
+password_file = "credential:catalog"
+
+[shards.eu1]
+url = "postgresql://u@h/d"
+password_file = "{password_file}"
+
+[shards.eu2]
+url = "postgresql://u@h/d"
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "eu1", "catalog"),
+    [
+        ({"CREDENTIALS_DIRECTORY": "/run/c"}, "/run/c/password_eu1", "/run/c/password_catalog"),
+        ({}, "/etc/shardworker/passwords/eu1", "/etc/shardworker/passwords/catalog"),
+    ],
+    ids=["service", "shell"],
+)
+def test_a_credential_is_found_in_a_service_and_in_a_shell(
+    tmp_path: Path, environment: dict[str, str], eu1: str, catalog: str
+) -> None:
+    """In a service it is what systemd handed over, in an operator's shell the file that it came from."""
+    settings = load_settings(written(tmp_path, "credential:eu1"), environment).settings
+
+    assert settings.shards["eu1"].password_file == Path(eu1)
+    assert settings.shards["eu2"].password_file is None
+    assert settings.directory.catalog is not None
+    assert settings.directory.catalog.password_file == Path(catalog)
+
+
+def test_a_credential_can_be_named_by_a_variable(tmp_path: Path) -> None:
+    """An override is a value like any other."""
+    variables = {"SHARDWORKER__SHARDS__EU2__PASSWORD_FILE": "credential:other.2"}
+    settings = load_settings(written(tmp_path, "/run/any"), variables).settings
+
+    assert settings.shards["eu1"].password_file == Path("/run/any")
+    assert settings.shards["eu2"].password_file == Path("/etc/shardworker/passwords/other.2")
+
+
+@pytest.mark.parametrize("name", ["credential:", "credential:../shadow", "credential:a/b", "Credential:eu1"])
+def test_a_name_that_no_credential_has_is_a_problem(tmp_path: Path, name: str) -> None:
+    """Neither a way out of the directory nor a slip is taken for a path."""
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings(written(tmp_path, name), {})
+
+    (problem,) = raised.value.problems
+    assert problem == (
+        "shards.eu1.password_file: expected an absolute path or credential:NAME, "
+        f'found "{name}" (config.toml)'
+    )
+
+
+@pytest.mark.parametrize(
+    "tables", ["shards = 7", "[shards]\neu1 = 7", "directory = 7", "[directory]\ncatalog = 7"]
+)
+def test_what_is_no_table_is_told_as_everywhere(tmp_path: Path, tables: str) -> None:
+    """A mistake of another kind in the sections that hold passwords stays a told mistake."""
+    path = tmp_path / "config.toml"
+    path.write_text(f"{tables}\n", encoding="utf-8")
+
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings(path, {})
+
+    assert any("expected a table" in problem for problem in raised.value.problems)
+
+
+def written(tmp_path: Path, password_file: str) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(FILE.format(password_file=password_file), encoding="utf-8")
+    return path
