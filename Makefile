@@ -5,8 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# What systemd/install.sh and uninstall.sh take from the environment.
+export PYTHON
+export PREFIX DESTDIR VERSION
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench bench-sick bench-shards clean
+.PHONY: help venv demo test check format bench bench-sick bench-shards install uninstall clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -17,7 +21,7 @@ $(STAMP): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $(STAMP)
 
-install: $(STAMP)  ## Make the virtual environment and install everything into it.
+venv: $(STAMP)  ## Make the virtual environment .venv and install everything into it, to work on the project.
 
 demo: $(STAMP)  ## Run the main job, whole, on this machine: no AWS, no server, no configuration.
 	$(BIN)/shardworker demo
@@ -44,6 +48,12 @@ bench-sick: $(STAMP)  ## Measure what one sick shard of 20 costs the others: som
 
 bench-shards: $(STAMP)  ## Measure the connections of 500 shards on one server: some three minutes.
 	$(BIN)/python -m benchmarks.many_shards
+
+install:  ## Install a version for systemd below /opt/shardworker, as root (PREFIX, DESTDIR, VERSION, PACKAGES; docs/install.md).
+	systemd/install.sh . $(PACKAGES)
+
+uninstall:  ## Stop the instances and remove all installed versions (PREFIX, DESTDIR).
+	systemd/uninstall.sh
 
 clean:  ## Remove what the other commands made.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo
