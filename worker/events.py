@@ -1,17 +1,28 @@
-"""The closed list of the log's events: what each one means and which fields its line may carry."""
+"""The closed list of the log's events: what each one means, its levels, and the fields that it may carry."""
 
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 ALWAYS: Final = frozenset({"ts", "level", "event"})
 """On every line."""
 
-SOMETIMES: Final = frozenset({"msg", "error_type", "stack", "truncated", "job", "customer"})
+SOMETIMES: Final = frozenset({"msg", "error_type", "stack", "truncated", "job", "customer", "trace_id"})
 """On any line: a sentence for people, an exception's flat form, the mark of a cut line, and what is bound."""
+
+Level = Literal["debug", "info", "warning", "error"]
+ANY_LEVEL: Final[tuple[Level, ...]] = ("debug", "info", "warning", "error")
+INFO: Final[tuple[Level, ...]] = ("info",)
+WARNING: Final[tuple[Level, ...]] = ("warning",)
+ERROR: Final[tuple[Level, ...]] = ("error",)
+WARNING_OR_ERROR: Final = (*WARNING, *ERROR)
 
 
 class Event(NamedTuple):
-    """One kind of line: what it tells, and the fields of its own that it may carry."""
+    """One kind of line: its levels, what it tells, and the fields of its own that it may carry.
 
+    What each field holds stands in worker/log_fields.py.
+    """
+
+    levels: tuple[Level, ...]
     meaning: str
     fields: frozenset[str] = frozenset()
 
@@ -25,107 +36,134 @@ JOB: Final = MESSAGE | _fields("run partner type customers shards outcome error_
 TIMES: Final = _fields("queue_wait_ms prepare_ms lane_wait_ms database_ms total_ms")
 
 EVENTS: Final[dict[str, Event]] = {
-    "job.done": Event("A delivery ended: its result is sent and the message is acked.", JOB | TIMES),
+    "job.done": Event(INFO, "A delivery ended: its result is sent and the message is acked.", JOB | TIMES),
     "job.released": Event(
+        WARNING,
         "A delivery was given back to the queue; it comes again after `delay_ms`.",
         JOB | TIMES | _fields("delay_ms"),
     ),
     "job.dead_lettered": Event(
+        WARNING,
         "A delivery ended on the failure queue; where it could be answered, its result is sent as well.",
         JOB | TIMES,
     ),
     "part.failed": Event(
+        WARNING_OR_ERROR,
         "One customer's part failed in a way that somebody should look at: a defect or an unexpected error.",
         _fields("run type shard error_code error_kind attempt"),
     ),
     "config.loaded": Event(
+        INFO,
         "The configuration that is in force: the file, the variables that override it, and all values.",
         _fields("version file overrides configuration"),
     ),
-    "config.warning": Event("The configuration holds what is probably not meant.", _fields("file")),
+    "config.warning": Event(WARNING, "The configuration holds what is probably not meant.", _fields("file")),
     "worker.started": Event(
-        "The process receives from now on.", _fields("pid instance queues concurrency shard_count")
+        INFO, "The process receives from now on.", _fields("pid instance queues concurrency shard_count")
     ),
     "worker.stopping": Event(
-        "The process receives no more and finishes what runs.", _fields("reason in_hand drain_ms")
+        (*INFO, *WARNING),
+        "The process receives no more and finishes what runs.",
+        _fields("reason in_hand drain_ms"),
     ),
-    "worker.stopped": Event("The process leaves.", _fields("reason settled abandoned")),
+    "worker.stopped": Event(INFO, "The process leaves.", _fields("reason settled abandoned")),
     "worker.stats": Event(
+        INFO,
         "How the process stands, at the configured interval.",
         _fields("in_hand settled waiting away away_servers"),
     ),
     "worker.status_failed": Event(
+        WARNING,
         "The file that tells `shards list` how the process stands cannot be written; it goes on without.",
         _fields("file error"),
     ),
     "worker.thread_died": Event(
-        "A thread of the process ended by an error; the process drains and leaves.", _fields("thread")
+        ERROR, "A thread of the process ended by an error; the process drains and leaves.", _fields("thread")
     ),
     "receive.failed": Event(
+        ERROR,
         "The request queue could not be asked; it is asked again after `delay_ms`.",
         _fields("queue error error_code tries delay_ms"),
     ),
     "receive.given_back": Event(
-        "Messages that came after the stop went back to the queue at once.", _fields("queue count")
+        INFO, "Messages that came after the stop went back to the queue at once.", _fields("queue count")
     ),
     "intake.failed": Event(
+        ERROR,
         "A message could not be taken in for an unexpected reason; it is released and comes again.",
         _fields("queue message_id"),
     ),
     "settle.failed": Event(
+        WARNING_OR_ERROR,
         "A result, a dead letter or an ack was not accepted; it is tried again or the message comes again.",
         _fields("queue error error_code count"),
     ),
     "lease.lost": Event(
+        WARNING,
         "The hold on a message ran out: another worker may have it now.",
         _fields("queue message_id error_code"),
     ),
     "lease.failed": Event(
+        WARNING,
         "Holds on messages could not be renewed; it is tried again before they end.",
         _fields("queue count error error_code"),
     ),
     "shard.away": Event(
+        WARNING,
         "A shard cannot be asked: its parts wait and the others go on.",
         _fields("shard waiting"),
     ),
     "shard.unanswered": Event(
+        WARNING,
         "A part or a probe met a shard that cannot be asked; `msg` is what the shard or its driver said.",
         _fields("shard error_code"),
     ),
     "shard.back": Event(
-        "A shard answers again: its parts go on, few at first.", _fields("shard tries away_ms")
+        INFO, "A shard answers again: its parts go on, few at first.", _fields("shard tries away_ms")
     ),
     "server.away": Event(
+        WARNING,
         "Shards of one server were found away one after another: only probes go to any of its shards.",
         _fields("server shards waiting"),
     ),
     "server.back": Event(
+        INFO,
         "A shard of the server answers again: the parts for all its shards go on, few at first.",
         _fields("server tries away_ms"),
     ),
     "placement.stale": Event(
+        WARNING,
         "A customer is not active where the directory said: its part is released and routed anew.",
         _fields("shard"),
     ),
     "directory.away": Event(
+        WARNING,
         "The catalog or the function of the directory cannot be asked: what is remembered is used.",
         _fields("error_code"),
     ),
-    "directory.back": Event("The catalog or the directory's function answers again."),
+    "directory.back": Event(INFO, "The catalog or the directory's function answers again."),
     "directory.bad_placement": Event(
-        "What the catalog or function says of a customer cannot be used: its jobs wait until it is mended."
+        ERROR,
+        "What the catalog or function says of a customer cannot be used: its jobs wait until it is mended.",
     ),
     "inbox.fault": Event(
+        ERROR,
         "The inbox table of a shard does not work: its parts wait until it is repaired.",
         _fields("shard error_code"),
     ),
     "handler.log": Event(
+        ANY_LEVEL,
         "A handler's own line; its fields stand under `data`.",
         _fields("data"),
     ),
-    "library.log": Event("A warning or an error of a library.", _fields("library")),
+    "library.log": Event(WARNING_OR_ERROR, "A warning or an error of a library.", _fields("library")),
+    "log.dropped": Event(
+        WARNING,
+        "Lines were dropped: standard output took none, and the memory for those that wait was full.",
+        _fields("lines"),
+    ),
     "log.failed": Event(
-        "A line could not be written as it was meant; `of` is the event that it had.", _fields("of")
+        ERROR, "A line could not be written as it was meant; `of` is the event that it had.", _fields("of")
     ),
 }
 

@@ -82,5 +82,5 @@ class Threads:
         try:
             body()
         except BaseException as error:
-            log.critical("worker.thread_died", thread=name, exc_info=error)
+            log.error("worker.thread_died", thread=name, exc_info=error)
             self._on_death(name)

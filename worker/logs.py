@@ -1,12 +1,9 @@
 """The log: structlog set up once at the process's start, a handler's own logger, and libraries' warnings."""
 
 import logging
-import os
-import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final, TextIO
 
 import structlog
@@ -14,6 +11,7 @@ from structlog.typing import EventDict
 
 from config.settings import Logging
 from worker.log_lines import clean, flatten_exception, in_order, is_secret, to_json, to_text
+from worker.log_writer import Lines, LinesAtOnce, written_behind
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -29,15 +27,36 @@ def configure_logging(settings: Logging, stream: TextIO) -> None:
     JSON lines, or people's form where the settings or a terminal ask for it. Libraries' own lines come
     through from `warning` up. Writing a line never raises: a stream that is gone takes no more lines.
     """
+    _configure(settings, LinesAtOnce(stream), _renderer(settings, stream))
+
+
+@contextmanager
+def logging_behind(settings: Logging, stream: TextIO) -> Iterator[None]:
+    """As `configure_logging`, while inside; no thread of the process ever waits for the stream."""
+    renderer = _renderer(settings, stream)
+
+    def dropped(lines: int) -> str:
+        return renderer(None, "", {"level": "warning", "event": "log.dropped", "lines": lines})
+
+    with written_behind(stream, dropped) as lines:
+        _configure(settings, lines, renderer)
+        yield
+
+
+def _renderer(settings: Logging, stream: TextIO) -> "_Renderer":
     as_text = settings.format == "text" or (settings.format == "auto" and stream.isatty())
+    return _Renderer(as_text=as_text, colours=as_text and stream.isatty())
+
+
+def _configure(settings: Logging, lines: Lines, renderer: "_Renderer") -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            _Renderer(as_text=as_text, colours=as_text and stream.isatty()),
+            renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.level]),
-        logger_factory=_LineWriter(stream),
+        logger_factory=_Logger(lines),
         cache_logger_on_first_use=False,
     )
     _route_libraries()
@@ -111,33 +130,19 @@ class _Renderer:
         return to_text(line, colours=self._colours) if self._as_text else to_json(line)
 
 
-class _LineWriter:
-    """structlog's logger and the factory of it: writes whole lines, one at a time, and never raises."""
+class _Logger:
+    """structlog's logger and the factory of it: hands whole lines on."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._lock = threading.Lock()
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
 
-    def __call__(self, *_: Any) -> "_LineWriter":
+    def __call__(self, *_: Any) -> "_Logger":
         return self
 
     def msg(self, line: str) -> None:
-        with self._lock:
-            try:
-                self._stream.write(f"{line}\n")
-                self._stream.flush()
-            except BrokenPipeError:
-                self._abandon()
-            except (OSError, ValueError):
-                # A full disk or a closed stream: this line is lost, the worker's work is not.
-                return
+        self._lines.put(line)
 
     debug = info = warning = error = critical = exception = msg
-
-    def _abandon(self) -> None:
-        # What is still in the stream's buffer would fail again when the interpreter leaves: exit status 120.
-        with suppress(OSError, ValueError), Path(os.devnull).open("w", encoding="ascii") as nowhere:
-            os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
 class LibraryHandler(logging.Handler):

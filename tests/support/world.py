@@ -18,6 +18,7 @@ from typing import Any
 from config.settings import Settings
 from shards.engines import Shards
 from shards.inbox import create_inbox
+from tests.support.listed_lines import assert_listed
 from worker.transports.base import Delivery, Message, Transport
 from worker.transports.factory import open_transport
 
@@ -163,7 +164,14 @@ class World:
         assert not faults
 
     def results(self) -> list[dict[str, Any]]:
-        """Every result on the response queue; they stay there."""
+        """Every final result on the response queue; they stay there."""
+        return [result for result in self._answers() if result["status"] != "running"]
+
+    def running_results(self) -> list[dict[str, Any]]:
+        """What the response queue tells of jobs under way, the oldest first; it stays there."""
+        return [result for result in self._answers() if result["status"] == "running"]
+
+    def _answers(self) -> list[dict[str, Any]]:
         return [json.loads(delivery.body) for delivery in self.take_all(self.response)]
 
     def dead_letters(self) -> list[Delivery]:
@@ -203,13 +211,15 @@ class World:
         return "\n".join(["", "[directory.customers]", *lines, ""])
 
     def close(self) -> None:
-        """End what still runs."""
+        """End what still runs, and see that the workers' lines are all as the log's lists say."""
         for worker in self.workers:
             if worker.process.poll() is None:
                 worker.process.kill()
                 worker.process.wait()
         for queue in self.queues:
             queue.close()
+        for worker in self.workers:
+            assert_listed(worker.log())
 
     def _configuration(self) -> str:
         options = {"lease": "9s", "drain": "20s", "concurrency": "4", "worker": "", "retry": "", "extra": ""}

@@ -9,7 +9,7 @@ import typer
 
 from config.load import LoadedSettings, effective
 from worker.cli.common import ConfigOption, installed_version, open_settings, request_queue, to_duration
-from worker.logs import configure_logging
+from worker.logs import logging_behind
 from worker.options import ConsumeOptions
 
 CONCURRENCY_MAXIMUM: Final = 64
@@ -60,9 +60,10 @@ def consume(
         time_limit=time_limit,
         queues=tuple(request_queue(settings, name) for name in queue or ()),
     )
-    configure_logging(settings.logging, sys.stdout)
-    _log_configuration(loaded)
-    raise typer.Exit(run_daemon(settings, options))
+    with logging_behind(settings.logging, sys.stdout):
+        _log_configuration(loaded)
+        status = run_daemon(settings, options)
+    raise typer.Exit(status)
 
 
 def _log_configuration(loaded: LoadedSettings) -> None:
