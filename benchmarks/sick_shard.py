@@ -202,6 +202,8 @@ def read_results(run: Run, world: World) -> None:
         now = time.monotonic()
         for delivery in deliveries:
             result = json.loads(delivery.body)
+            if result["status"] == "running":
+                continue
             run.answered_at.setdefault(result["job_id"], now)
             run.statuses[result["status"]] += 1
         if deliveries:

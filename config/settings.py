@@ -52,6 +52,7 @@ class Worker(Section):
     drain: Duration = timedelta(seconds=60)
     result_linger: Duration = timedelta(milliseconds=50)
     ack_linger: Duration = timedelta(milliseconds=500)
+    running_interval: Duration = Field(default=timedelta(seconds=5), ge=timedelta(seconds=1))
     state_directory: Path = Path("/var/lib/shardworker")
 
 

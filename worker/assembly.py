@@ -29,6 +29,7 @@ from worker.options import ConsumeOptions
 from worker.preparer import Preparer
 from worker.receiver import Receiver
 from worker.routing import Router
+from worker.running_results import RunningResults
 from worker.settler import Outlets, Settler
 from worker.tasks import Task
 from worker.transports.base import Transport
@@ -63,6 +64,7 @@ class Assembly:
     work: LaneWork
     keeper: LaneKeeper
     settler: Settler
+    running_results: RunningResults
     shards: Shards
     directory: OpenDirectory
     fetcher: AttachmentFetcher
@@ -114,7 +116,8 @@ class _Assembler:
         lanes: Lanes[Task] = Lanes(lane_rules(settings, shards, self._concurrency), clock)
         work = LaneWork(lanes, executor, directory, clock, stop)
         router = Router(settings, registry, directory, opened.grants, fetcher, clock)
-        ways = Ways(lanes.admit, work.offer, lanes.offer, settler.settle)
+        running_results = RunningResults(queues.outlets.response, settings.worker.running_interval, clock)
+        ways = Ways(lanes.admit, work.offer, lanes.offer, settler.settle, running_results.note_conclusion)
         intake = Intake(settings, router, fetcher, store, shards, ways, clock)
         preparer = Preparer(intake.take, settler.settle, stop)
         return Assembly(
@@ -129,6 +132,7 @@ class _Assembler:
             work=work,
             keeper=LaneKeeper(lanes, directory, stop),
             settler=settler,
+            running_results=running_results,
             shards=shards,
             directory=opened,
             fetcher=fetcher,

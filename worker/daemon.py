@@ -69,6 +69,7 @@ class Daemon:
         for number in range(self._concurrency):
             start(f"work-{number}", assembly.work.run)
         start("keep-lanes", assembly.keeper.run)
+        start("tell-running", self._tell_running)
         for number in range(self._settings.worker.prepare_threads):
             start(f"prepare-{number}", assembly.preparer.run)
         for receiver in assembly.receivers:
@@ -82,6 +83,10 @@ class Daemon:
             shard_count=len(self._settings.shards),
         )
         self._write_status()
+
+    def _tell_running(self) -> None:
+        assembly = self._assembly
+        assembly.running_results.run(assembly.intake.jobs, assembly.lanes.away, assembly.stop)
 
     def _wait_for_the_end(self, started_at: float) -> str:
         """Wait for a reason to leave, and do the duties meanwhile."""

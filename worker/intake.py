@@ -41,12 +41,14 @@ class Ways:
     """Where a job goes from here: parts and questions into lanes, its conclusion to the settler.
 
     `admit` says whether a part for a shard is worth fetching attachments for, and when else to come again.
+    `note_conclusion` is told of each conclusion just before it is settled.
     """
 
     admit: Admit
     offer_part: Callable[[Part], Deferral | None]
     offer_task: OfferTask
     settle: Callable[[list[Held], Conclusion, Facts], None]
+    note_conclusion: Callable[[JobInHand, Conclusion], None]
 
 
 class Intake:
@@ -135,7 +137,8 @@ class Intake:
             with self._lock:
                 if self._jobs.get(key) is job:
                     del self._jobs[key]
-            self._ways.settle(job.held, conclusion, Facts(identity_of(envelope), job.parts))
+            self._ways.note_conclusion(job, conclusion)
+            self._ways.settle(job.held, conclusion, Facts(job.identity, job.parts))
 
         with self._lock:
             there = self._jobs.get(key)

@@ -83,7 +83,7 @@ class JobInHand:
         self.job = envelope.job
         self.job_type = envelope.job_type
         self.run = envelope.run
-        self._identity = identity_of(envelope)
+        self.identity = identity_of(envelope)
         self.held = [held]
         self.handler: HandlerSpec | None = None
         self.files: FetchedAttachments | None = None
@@ -253,7 +253,7 @@ class JobInHand:
 
     def _answer(self) -> Answer:
         outcomes = [self._outcomes[part_no] for part_no in range(len(self.parts))]
-        return final_answer(self._identity, outcomes, self.held[0].received_at, self._clock.now())
+        return final_answer(self.identity, outcomes, self.held[0].received_at, self._clock.now())
 
 
 def shutdown_deferral() -> Deferral:

@@ -126,7 +126,7 @@ class Site:
         registry = Registry({"orders.insert": handler_specs(handler)[0]})
         grants = Grants(self.settings.partners)
         router = Router(self.settings, registry, self.directory, grants, self.fetcher, self.time.clock)
-        ways = Ways(self._admit, self._offer_part, self._offer_task, self._settle)
+        ways = Ways(self._admit, self._offer_part, self._offer_task, self._settle, lambda _job, _end: None)
         return Intake(self.settings, router, self.fetcher, store, self.shards, ways, self.time.clock)
 
     def receive(self, body: str | dict[str, Any] | None = None, **held: Any) -> Held:

@@ -29,7 +29,8 @@ def _of_effects(site: CrashSite) -> Mapping[str, bool]:
 
 
 def _of_answers(site: CrashSite) -> Mapping[str, bool]:
-    bodies = [message.body for message in site.queues.messages(RESPONSES)]
+    told = [message.body for message in site.queues.messages(RESPONSES)]
+    bodies = [body for body in told if json.loads(body)["status"] != "running"]
     return {
         "an answer": bool(bodies),
         "the same answer": len({TIMES.sub("", body) for body in bodies}) <= 1,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import typer
+from msgspec import UNSET
 
 from config.job import BadMessage
 from config.result import CustomerResult, Result, decode_result
@@ -124,17 +125,31 @@ def _row(body: str) -> tuple[Any, ...]:
         result = decode_result(body)
     except BadMessage:
         return "?", None, "unreadable", None, None, None, "The message is no result of this worker."
-    done = sum(customer.status == "succeeded" for customer in result.customers)
     return (
         result.job_id,
         result.run,
         result.status,
         result.partner_id,
         result.type,
-        f"{done}/{len(result.customers)}",
-        ", ".join(_error_codes(result)) or None,
+        _share(result),
+        _waiting(result) or ", ".join(_error_codes(result)) or None,
         moment_text(result.finished_at),
     )
+
+
+def _share(result: Result) -> str:
+    """How many of the customers: of a final result that succeeded, of a running job that are done."""
+    if result.progress is not UNSET:
+        return f"{result.progress.done}/{result.progress.total}"
+    done = sum(customer.status == "succeeded" for customer in result.customers)
+    return f"{done}/{len(result.customers)}"
+
+
+def _waiting(result: Result) -> str | None:
+    if result.waiting is UNSET or not result.waiting:
+        return None
+    others = len(result.waiting) - 1
+    return f"{result.waiting[0]}{f' and {others} more wait' if others else ' waits'} for a shard that is away"
 
 
 def _error_codes(result: Result) -> list[str]:

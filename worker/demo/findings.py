@@ -27,7 +27,7 @@ class DeadLetter(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """Everything that the run left: rows by shard, each key with its count; results by job; dead letters."""
+    """What the run left: rows by shard, each key with its count; final results by job; dead letters."""
 
     rows: Mapping[str, Counter[RowKey]]
     results: Mapping[str, list[Result]]
@@ -65,6 +65,8 @@ def _browse(url: str, settings: Settings) -> list[Delivery]:
 def _by_job(results: Iterable[Result]) -> dict[str, list[Result]]:
     by_job: defaultdict[str, list[Result]] = defaultdict(list)
     for result in results:
+        if result.status == "running":
+            continue
         by_job[result.job_id].append(result)
     return dict(by_job)
 
