@@ -22,10 +22,11 @@ from worker.conclusion import Bury, Conclusion, Deferral, Reason, Return
 from worker.envelope import Envelope, Identity, identity_of, open_envelope, readable_identity
 from worker.facts import Facts
 from worker.held import Held
+from worker.inbox_look import OfferTask, Rows, came_before, look_first, start_knowing
 from worker.job_in_hand import JobInHand, Part
 from worker.objects import ObjectStore, ObjectStoreUnavailable
 from worker.part_files import Admit, place, provide_files
-from worker.refusal import InboxInquiry, OfferTask, Refuse, rejected
+from worker.refusal import InboxInquiry, Refuse, rejected
 from worker.routing import Postpone, Route, Router, TooOld, part_identities
 
 CLAIM_CHECK_BYTES_MAXIMUM: Final = 64 * 2**20
@@ -147,6 +148,7 @@ class Intake:
                 return None
             job = JobInHand(envelope, held, self._clock, concluded)
             job.suspect = held.delivery.receive_count >= self._settings.retry.suspect_receives
+            job.came_before = came_before(held, envelope)
             self._jobs[key] = job
             return job
 
@@ -175,7 +177,10 @@ class Intake:
             place(part, route.placements[part.request.customer_id])
         provide_files(job, self._fetcher, self._ways.admit)
         passed("after_prepare")
-        job.start(self._ways.offer_part)
+        if job.came_before:
+            look_first(job, self._shards, self._ways.offer_part, self._ways.offer_task)
+        else:
+            job.start(self._ways.offer_part)
 
     def _refuse_job(self, job: JobInHand, envelope: Envelope, refusal: Refuse) -> None:
         """Reject the job, unless the inbox knows a part of it: then its outcomes win and the rest fails.
@@ -188,27 +193,29 @@ class Intake:
             return
         placements = self._router.placements(envelope.job.customer_ids)
 
-        def known(answer: bool | Deferral) -> None:  # noqa: FBT001 - the inquiry's answer
+        def known(answer: Rows | Deferral) -> None:
             if isinstance(answer, Deferral):
                 job.conclude(self._unasked(job.held[0], answer))
             elif answer:
-                self._start_refused(job, placements, refusal)
+                self._start_refused(job, placements, refusal, answer)
             else:
                 job.conclude(rejected(identity, job.held[0], refusal, self._clock))
 
         self._inquire(identity, placements, known)
 
-    def _start_refused(self, job: JobInHand, placements: Mapping[str, Placement], refusal: Refuse) -> None:
+    def _start_refused(
+        self, job: JobInHand, placements: Mapping[str, Placement], refusal: Refuse, rows: Rows
+    ) -> None:
         for part in job.parts:
             part.refusal = error_of(refusal.code, str(refusal))
             place(part, placements.get(part.request.customer_id))
-        job.start(self._ways.offer_part)
+        start_knowing(job, rows, self._ways.offer_part)
 
     def _inquire(
         self,
         identity: Identity,
         placements: Mapping[str, Placement],
-        known: Callable[[bool | Deferral], None],
+        known: Callable[[Rows | Deferral], None],
     ) -> None:
         asked = [one for one in placements.values() if one.state is not PlacementState.GONE]
         InboxInquiry(self._shards, identity, asked, known).start(self._ways.offer_task)
@@ -226,7 +233,7 @@ class Intake:
             self._settle(held, Return(postponed.deferral.after, postponed.deferral.code), identity)
             return
 
-        def known(answer: bool | Deferral) -> None:  # noqa: FBT001 - the inquiry's answer
+        def known(answer: Rows | Deferral) -> None:
             if isinstance(answer, Deferral):
                 self._settle(held, self._unasked(held, answer), identity)
             else:

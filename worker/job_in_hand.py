@@ -1,11 +1,10 @@
 """A job in hand: its parts on their way through the lanes, and each delivery of it that is held here."""
 
 import threading
-from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Protocol
 
 from config.job import PartRequest
 from config.result import Error, failed
@@ -18,8 +17,7 @@ from worker.conclusion import Answer, Bury, Conclusion, Deferral, Discard, Reaso
 from worker.envelope import Envelope, identity_of
 from worker.final_answer import final_answer
 from worker.held import Held
-
-PARTS_IN_LANES_MAXIMUM: Final = 64
+from worker.part_feed import PartFeed
 
 
 @dataclass(eq=False, slots=True)
@@ -67,7 +65,7 @@ class Offer(Protocol):
 
 
 class JobInHand:
-    """Feeds its parts to the lanes, at most 64 at a time, gathers their ends, and concludes once.
+    """Feeds its parts to the lanes, some at a time, gathers their ends, and concludes once.
 
     Thread-safe: worker threads report parts, the preparer joins copies, the daemon abandons it at a stop.
     `on_concluded` is called exactly once, from the thread that brought the last part, without any lock held.
@@ -89,11 +87,11 @@ class JobInHand:
         self.files: FetchedAttachments | None = None
         self.parts: tuple[Part, ...] = ()
         self.suspect = False
+        self.came_before = False
         self._clock = clock
         self._on_concluded = on_concluded
         self._lock = threading.Lock()
-        self._pending: deque[Part] = deque()
-        self._active = 0
+        self._left: PartFeed[Part] = PartFeed(_shard_of)
         self._outcomes: dict[int, Outcome] = {}
         self._deferrals: dict[int, Deferral] = {}
         self._verdict: Conclusion | None = None
@@ -133,25 +131,31 @@ class JobInHand:
             self.held.append(held)
             return True
 
-    def start(self, offer: Offer) -> None:
-        """Begin: the parts go to their lanes."""
+    def start(self, offer: Offer, held_back: Collection[Part] = ()) -> None:
+        """Begin: the parts go to their lanes; those held back do when they are let go, or end before."""
         self._offer = offer
+        later = set(held_back)
         with self._lock:
-            self._pending.extend(self.parts)
+            self._left.hold_back(later)
+            self._left.add(part for part in self.parts if part not in later)
+        self._feed()
+
+    def let_go(self, parts: Collection[Part]) -> None:
+        """Parts that were held back may go to their lanes now."""
+        with self._lock:
+            self._left.release(parts)
         self._feed()
 
     def conclude(self, verdict: Conclusion) -> None:
         """End the job with this verdict before its parts started, or when those that did have ended."""
         with self._lock:
             self._verdict = verdict
-            self._pending.clear()
+            self._left.clear()
         self._conclude_if_done()
 
     def part_ended(self, part: Part, outcome: Outcome) -> None:
         """The part has its outcome."""
-        with self._lock:
-            self._active -= 1
-            self._outcomes[part.request.part_no] = outcome
+        self._note_outcome(part, outcome)
         self._feed()
 
     def part_deferred(self, part: Part, deferral: Deferral) -> None:
@@ -163,19 +167,19 @@ class JobInHand:
         """Whether a part that comes to its turn is not to start: a verdict ended the job meanwhile."""
         return self._verdict is not None
 
-    def part_dropped(self) -> None:
+    def part_dropped(self, part: Part) -> None:
         """The part did not start, as `drops` asked for."""
         with self._lock:
-            self._active -= 1
+            self._left.end(part)
         self._feed()
 
-    def part_conflicted(self, message: str) -> None:
+    def part_conflicted(self, part: Part, message: str) -> None:
         """Another content came before under this job and customer: no further part starts, no answer."""
-        self._end_early(Bury(Reason("content_conflict", message)))
+        self._end_early(part, Bury(Reason("content_conflict", message)))
 
-    def part_superseded(self) -> None:
+    def part_superseded(self, part: Part) -> None:
         """A later run of the job is in the inbox: this delivery is discarded."""
-        self._end_early(Discard("superseded"))
+        self._end_early(part, Discard("superseded"))
 
     def abandon(self, deferral: Deferral) -> None:
         """Start no further part; those that run may end.
@@ -183,16 +187,15 @@ class JobInHand:
         A job that is still prepared is left alone: the lanes, closed by then, take none of its parts.
         """
         with self._lock:
-            if not self._pending:
-                return
-            self._deferrals.update((part.request.part_no, deferral) for part in self._pending)
-            self._pending.clear()
-        self._conclude_if_done()
+            left = self._left.clear()
+            self._deferrals.update((part.request.part_no, deferral) for part in left)
+        if left:
+            self._conclude_if_done()
 
-    def _end_early(self, verdict: Conclusion) -> None:
+    def _end_early(self, part: Part, verdict: Conclusion) -> None:
         with self._lock:
-            self._active -= 1
-            self._pending.clear()
+            self._left.end(part)
+            self._left.clear()
             # A conflict says that the message is not this job's at all: it outweighs a later run.
             if self._verdict is None or isinstance(verdict, Bury):
                 self._verdict = verdict
@@ -211,33 +214,33 @@ class JobInHand:
             deferral = part.postponed or self._offer(part)
         except BaseException:
             with self._lock:
-                self._active -= 1
+                self._left.end(part)
             raise
         if deferral is not None:
             self._note_deferral(part, deferral)
 
     def _note_deferral(self, part: Part, deferral: Deferral) -> None:
         with self._lock:
-            self._active -= 1
-            self._deferrals[part.request.part_no] = deferral
+            if self._left.end(part):
+                self._deferrals[part.request.part_no] = deferral
+
+    def _note_outcome(self, part: Part, outcome: Outcome) -> None:
+        with self._lock:
+            if self._left.end(part):
+                self._outcomes[part.request.part_no] = outcome
 
     def _next_part(self) -> Part | None:
         with self._lock:
-            if not self._pending or self._active >= PARTS_IN_LANES_MAXIMUM:
-                return None
-            self._active += 1
-            return self._pending.popleft()
+            return self._left.next()
 
     def _note_unrecorded(self, part: Part) -> None:
         error = part.refusal or Error(code="unknown_customer", message="The customer is in no directory.")
         body = failed(part.request.customer_id, error)
-        with self._lock:
-            self._active -= 1
-            self._outcomes[part.request.part_no] = Outcome("failed", self.run, body, dead_letter=False)
+        self._note_outcome(part, Outcome("failed", self.run, body, dead_letter=False))
 
     def _conclude_if_done(self) -> None:
         with self._lock:
-            if self._concluded or self._active or self._pending:
+            if self._concluded or not self._left.is_done:
                 return
             self._concluded = True
         if self.files is not None:
@@ -254,6 +257,10 @@ class JobInHand:
     def _answer(self) -> Answer:
         outcomes = [self._outcomes[part_no] for part_no in range(len(self.parts))]
         return final_answer(self.identity, outcomes, self.held[0].received_at, self._clock.now())
+
+
+def _shard_of(part: Part) -> str:
+    return "" if part.placement is None else part.placement.shard
 
 
 def shutdown_deferral() -> Deferral:

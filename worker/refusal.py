@@ -1,21 +1,20 @@
 """A job that is refused as a whole: first its inbox rows are looked up, for what came before wins."""
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Protocol
 
 import structlog
 
 from config.result import Result, encode_result, error_of
 from shards.directory import Placement
 from shards.engines import Shards
+from shards.inbox import InboxRow
 from worker.clock import Clock
 from worker.conclusion import Answer, Deferral, Reason
 from worker.envelope import Identity
 from worker.held import Held
-from worker.tasks import LookUp, Task
+from worker.inbox_look import LookUp, OfferTask, Rows, by_place
 
 log = structlog.get_logger()
 
@@ -28,19 +27,11 @@ class Refuse(Exception):
         self.code = code
 
 
-class OfferTask(Protocol):
-    """Puts a task into its shard's lane; None when it was taken, else why not and when to come again."""
-
-    def __call__(self, shard: str, task: Task, /) -> Deferral | None:
-        """Offer the task to the lane."""
-        ...
-
-
 class InboxInquiry:
     """Asks the inbox of every shard and schema of a job, one query each, whether it knows the job.
 
-    `on_known` is called once, when all have answered: True if any row was found, else False; a `Deferral`
-    if a shard could not be asked.
+    `on_known` is called once, when all have answered: with the rows that were found, by customer, or with a
+    `Deferral` if a shard could not be asked.
     """
 
     def __init__(
@@ -48,14 +39,16 @@ class InboxInquiry:
         shards: Shards,
         identity: Identity,
         placements: Sequence[Placement],
-        on_known: Callable[[bool | Deferral], None],
+        on_known: Callable[[Rows | Deferral], None],
     ) -> None:
         self._job_id = identity.job_id
         self._on_known = on_known
         self._lock = threading.Lock()
-        self._found = False
+        self._found: dict[str, InboxRow] = {}
         self._deferral: Deferral | None = None
-        self._tasks = [LookUp(shards, identity, there, self._note) for there in _by_place(placements)]
+        self._tasks = [
+            LookUp(shards, identity, identity.job_id, there, self._note) for there in by_place(placements)
+        ]
         self._left = len(self._tasks)
 
     def start(self, offer: OfferTask) -> None:
@@ -64,7 +57,7 @@ class InboxInquiry:
         Never raises: what cannot be asked is a `Deferral`, for `on_known` is called once, whatever happens.
         """
         if not self._tasks:
-            self._on_known(False)
+            self._on_known({})
         for task in self._tasks:
             deferral = self._offered(offer, task)
             if deferral is not None:
@@ -77,12 +70,12 @@ class InboxInquiry:
             log.exception("intake.failed", job=self._job_id)
             return Deferral(timedelta(), "internal_error")
 
-    def _note(self, answer: bool | Deferral) -> None:  # noqa: FBT001 - the answer itself
+    def _note(self, answer: Rows | Deferral) -> None:
         with self._lock:
             if isinstance(answer, Deferral):
                 self._deferral = answer
             else:
-                self._found = self._found or answer
+                self._found.update(answer)
             self._left -= 1
             complete = self._left == 0
         if complete:
@@ -106,10 +99,3 @@ def rejected(identity: Identity, held: Held, refusal: Refuse, clock: Clock) -> A
         error=error,
     )
     return Answer("rejected", encode_result(result), Reason(refusal.code, error.message))
-
-
-def _by_place(placements: Sequence[Placement]) -> list[list[Placement]]:
-    places: dict[tuple[str, str | None], list[Placement]] = defaultdict(list)
-    for placement in placements:
-        places[placement.shard, placement.schema].append(placement)
-    return list(places.values())

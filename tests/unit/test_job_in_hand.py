@@ -13,7 +13,8 @@ from config.result import error_of
 from tests.support.job_stage import LATER, SOON, VERDICTS, Stage, answer_of, failure, success
 from worker.attachments import FetchedAttachments
 from worker.conclusion import Bury, Deferral, Discard, Reason, Return
-from worker.job_in_hand import PARTS_IN_LANES_MAXIMUM, Part
+from worker.job_in_hand import Part
+from worker.part_feed import PARTS_IN_LANES_MAXIMUM
 
 
 def test_a_job_is_answered_when_its_last_part_has_ended() -> None:

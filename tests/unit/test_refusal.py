@@ -13,6 +13,7 @@ from tests.support.fakes import NOON, ManualTime
 from tests.support.jobs import envelope_of, held_of, job_fields, placement_of
 from worker.conclusion import Deferral, Reason
 from worker.envelope import identity_of
+from worker.inbox_look import Rows
 from worker.lane import Reply
 from worker.refusal import InboxInquiry, Refuse, rejected
 from worker.tasks import Task
@@ -21,9 +22,9 @@ HERE = [placement_of("c-1", "eu1"), placement_of("c-2", "eu1"), placement_of("c-
 IDENTITY = identity_of(envelope_of(held_of(job_fields(customers=["c-1", "c-2", "c-3"]))))
 
 
-def inquire(site: Site, placements: list[Placement]) -> tuple[list[bool | Deferral], list[Task]]:
+def inquire(site: Site, placements: list[Placement]) -> tuple[list[Rows | Deferral], list[Task]]:
     """Start an inquiry: where its answers go, and its tasks."""
-    answers: list[bool | Deferral] = []
+    answers: list[Rows | Deferral] = []
     tasks: list[Task] = []
 
     def offer(shard: str, task: Task) -> Deferral | None:
@@ -45,7 +46,7 @@ def test_each_place_is_asked_once_however_many_customers_live_there(site: Site) 
 
 def test_without_any_place_nothing_is_known(site: Site) -> None:
     """No customer of the job lives here: nobody can have run it."""
-    assert inquire(site, []) == ([False], [])
+    assert inquire(site, []) == ([{}], [])
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([0, 1])))
@@ -57,7 +58,9 @@ def test_the_answer_comes_once_when_all_have_been_asked(site: Site, order: tuple
     assert answers == []
     assert tasks[order[1]].run() is Reply.ANSWERED
 
-    assert answers == [True]
+    (rows,) = answers
+    assert isinstance(rows, dict)
+    assert {name: row.state for name, row in rows.items()} == {"c-3": "succeeded"}
 
 
 def test_a_row_of_another_customer_or_job_is_not_this_job_s(site: Site) -> None:
@@ -67,7 +70,7 @@ def test_a_row_of_another_customer_or_job_is_not_this_job_s(site: Site) -> None:
     for task in tasks:
         assert task.run() is Reply.ANSWERED
 
-    assert answers == [False]
+    assert answers == [{}]
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([0, 1])))
@@ -95,7 +98,7 @@ def test_a_shard_that_cannot_be_asked_is_asked_again(site: Site) -> None:
 
 def test_a_lane_that_fails_unexpectedly_is_no_answer(site: Site) -> None:
     """The others are asked all the same, and the answer comes once."""
-    answers: list[bool | Deferral] = []
+    answers: list[Rows | Deferral] = []
     tasks: list[Task] = []
 
     def offer(shard: str, task: Task) -> Deferral | None:
