@@ -195,6 +195,26 @@ class Metrics(Section):
     stats_interval: Duration = Field(default=timedelta(minutes=1), ge=timedelta(seconds=1))
 
 
+class Ec2(Section):
+    """`[ec2]`: what `shardworker ec2 watch` does when its EC2 machine has to go."""
+
+    look_interval: Duration = Field(default=timedelta(seconds=5), ge=timedelta(milliseconds=50))
+    metadata_patience: Duration = timedelta(minutes=1)
+    stop_command: list[str] = Field(
+        default=["systemctl", "stop", "shardworker.target", "shardworker@*.service"], min_length=1
+    )
+    hurry_command: list[str] = Field(
+        default=["systemctl", "kill", "--signal=SIGTERM", "shardworker@*.service"], min_length=1
+    )
+    start_command: list[str] = Field(default=["systemctl", "start", "shardworker.target"], min_length=1)
+    drain_limit: Duration = timedelta(hours=1)
+    release_margin: Duration = timedelta(seconds=30)
+    group: str | None = None
+    hook: str | None = None
+    on_rebalance: Literal["log", "drain"] = "log"
+    protect_after: Duration | None = Field(default=None, ge=timedelta(seconds=1))
+
+
 class Settings(Section):
     """The whole configuration."""
 
@@ -213,3 +233,4 @@ class Settings(Section):
     symfony: Symfony = Symfony()
     logging: Logging = Logging()
     metrics: Metrics = Metrics()
+    ec2: Ec2 = Ec2()

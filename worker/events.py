@@ -157,6 +157,66 @@ EVENTS: Final[dict[str, Event]] = {
         _fields("data"),
     ),
     "library.log": Event(WARNING_OR_ERROR, "A warning or an error of a library.", _fields("library")),
+    "ec2.watching": Event(
+        INFO,
+        "The watcher of an EC2 machine has begun; a hook that is named will be completed by it.",
+        _fields("instance lifecycle_state group hook"),
+    ),
+    "ec2.nothing_to_watch": Event(
+        INFO, "There are no instance metadata here; the watcher leaves with status 79.", _fields("error")
+    ),
+    "ec2.no_hook": Event(
+        WARNING, "The group has no lifecycle hook for the workers: a scale-in does not wait for their drain."
+    ),
+    "ec2.metadata_failed": Event(
+        WARNING,
+        "The instance metadata could not be read; what was read before holds.",
+        _fields("error tries delay_ms"),
+    ),
+    "ec2.rebalance_recommended": Event(
+        WARNING, "EC2 may take the spot machine back soon, and recommends to leave it.", _fields("noticed_at")
+    ),
+    "ec2.leaving": Event(
+        WARNING,
+        "The machine has to go, or to step aside: its workers are stopped.",
+        _fields("reason left_ms"),
+    ),
+    "ec2.hurried": Event(
+        WARNING, "Time gets short: the workers give back at once what still runs.", _fields("left_ms")
+    ),
+    "ec2.drained": Event(INFO, "The machine's workers have stopped.", _fields("took_ms")),
+    "ec2.drain_overdue": Event(
+        ERROR, "The machine's workers have not stopped in time; the machine goes.", _fields("took_ms")
+    ),
+    "ec2.returning": Event(INFO, "The machine is in service again: its workers are started."),
+    "ec2.command_failed": Event(
+        ERROR,
+        "A command that stops, hurries or starts the workers failed; it is run again.",
+        _fields("command error tries delay_ms"),
+    ),
+    "ec2.heartbeat": Event(
+        INFO, "The lifecycle hook was told that the drain goes on.", _fields("group hook")
+    ),
+    "ec2.hook_completed": Event(
+        INFO, "The lifecycle hook was told that the machine can go.", _fields("group hook")
+    ),
+    "ec2.hook_failed": Event(
+        WARNING_OR_ERROR,
+        "The lifecycle hook could not be found, kept alive or completed; without `delay_ms` for good.",
+        _fields("hook error error_code tries delay_ms"),
+    ),
+    "ec2.protected": Event(
+        INFO,
+        "The machine is protected from scale-in: a handler call runs for long.",
+        _fields("longest_ms"),
+    ),
+    "ec2.unprotected": Event(INFO, "The machine can be chosen for scale-in again.", _fields("longest_ms")),
+    "ec2.protection_failed": Event(
+        WARNING,
+        "The protection from scale-in could not be set; it is tried again.",
+        _fields("error error_code tries delay_ms"),
+    ),
+    "ec2.stopped": Event(INFO, "The watcher leaves.", _fields("reason")),
     "log.dropped": Event(
         WARNING,
         "Lines were dropped: standard output took none, and the memory for those that wait was full.",

@@ -23,13 +23,17 @@ class LaneStatus(msgspec.Struct, frozen=True):
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):
-    """How one process stood at a moment; `in_hand` counts its deliveries."""
+    """How one process stood at a moment; `in_hand` counts its deliveries.
+
+    `running_since` is when that of its handler calls began that runs longest; None while none runs.
+    """
 
     pid: int
     instance: str
     at: datetime
     in_hand: int
     lanes: dict[str, LaneStatus]
+    running_since: datetime | None = None
 
 
 class StatusFile:
@@ -44,9 +48,15 @@ class StatusFile:
         self._instance = instance
         self._failed = False
 
-    def write(self, at: datetime, in_hand: int, lanes: Mapping[str, LaneStatus]) -> None:
+    def write(
+        self,
+        at: datetime,
+        in_hand: int,
+        lanes: Mapping[str, LaneStatus],
+        running_since: datetime | None = None,
+    ) -> None:
         """Replace the file, as a whole, with how the process stands at this moment."""
-        status = WorkerStatus(self._pid, self._instance, at, in_hand, dict(lanes))
+        status = WorkerStatus(self._pid, self._instance, at, in_hand, dict(lanes), running_since)
         fresh = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

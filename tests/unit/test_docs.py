@@ -45,7 +45,7 @@ READERS_OWN = {
     "/usr",
     "/var",
 }
-CLOSED_PREFIXES = "config|handler|inbox|intake|job|lease|library|part|receive|settle|shard|worker"
+CLOSED_PREFIXES = "config|ec2|handler|inbox|intake|job|lease|library|part|receive|settle|shard|worker"
 
 every_document = pytest.mark.parametrize("name", DOCUMENTS)
 

@@ -4,11 +4,24 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import answer, check, consume, demo, explain, failed, handlers, results, setup, shards, submit
+from worker.cli import (
+    answer,
+    check,
+    consume,
+    demo,
+    ec2,
+    explain,
+    failed,
+    handlers,
+    results,
+    setup,
+    shards,
+    submit,
+)
 from worker.cli.common import installed_version
 from worker.cli.errors import CommandGroup
 
-EPILOG = "Exit status: 0 done, 1 error, 2 wrong usage, 78 wrong configuration."
+EPILOG = "Exit status: 0 done, 1 error, 2 wrong usage, 78 wrong configuration, 79 left for good."
 
 
 def main() -> None:
@@ -37,6 +50,7 @@ def build_app() -> typer.Typer:
         failed.build_app(), name="failed", short_help="Look at failed messages (messenger:failed:*)."
     )
     app.add_typer(shards.build_app(), name="shards", short_help="Look after the shards and their inboxes.")
+    app.add_typer(ec2.build_app(), name="ec2", short_help="What runs beside the workers on EC2.")
     app.command("explain", short_help="Tell what became of a job, on every shard.")(explain.explain)
     app.command("answer", short_help="Send a job's result again.")(answer.answer)
     app.command("check", short_help="Tell what is right and what is wrong with the configuration.")(

@@ -1,0 +1,1 @@
+"""The watcher of an EC2 machine: sees that it has to go, and lets its workers drain before it does."""

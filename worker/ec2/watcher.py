@@ -1,0 +1,201 @@
+"""The watcher: looks at the metadata again and again, and does what they ask for."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+import structlog
+
+from config.settings import Settings
+from worker.clock import Clock
+from worker.ec2.auto_scaling import AutoScaling, AutoScalingFault
+from worker.ec2.departure import Departure
+from worker.ec2.errand import Errand
+from worker.ec2.hook_keeper import find_hook
+from worker.ec2.metadata import Metadata, MetadataUnavailable, open_metadata
+from worker.ec2.notices import Outlook, Rebalance, reason_to_leave
+from worker.ec2.protection import Protection, longest_running
+from worker.ec2.tries import Tries
+from worker.lifecycle import LifeEvents
+
+EXIT_DONE: Final = 0
+EXIT_LEFT: Final = 79
+COMMAND_ENDED: Final = "command ended"
+
+log = structlog.get_logger()
+
+
+class Machine(NamedTuple):
+    """Who we are: the instance and its region."""
+
+    instance_id: str
+    region: str
+
+
+def run_watcher(settings: Settings, environment: Mapping[str, str], clock: Clock) -> int:
+    """Watch until a signal; the exit status: 0, or 79 where there are no metadata to watch."""
+    events = LifeEvents()
+    with events.signals():
+        metadata = open_metadata(environment)
+        if metadata is None:
+            log.info("ec2.nothing_to_watch", error="AWS_EC2_METADATA_DISABLED is set")
+            return EXIT_LEFT
+        try:
+            machine = _find_machine(metadata, settings, events, clock)
+        except MetadataUnavailable as error:
+            log.info("ec2.nothing_to_watch", error=str(error))
+            return EXIT_LEFT
+        if machine is not None:
+            Watcher(settings, Outlook(metadata), machine, events, clock).run()
+    return EXIT_DONE
+
+
+def _find_machine(metadata: Metadata, settings: Settings, events: LifeEvents, clock: Clock) -> Machine | None:
+    """Ask who we are until there is an answer, None if a signal comes first; raises when patience is over."""
+    give_up_at = clock.monotonic() + settings.ec2.metadata_patience.total_seconds()
+    tries = Tries(clock.random)
+    while True:
+        try:
+            return Machine(_required(metadata, "instance-id"), _required(metadata, "placement/region"))
+        except MetadataUnavailable:
+            now = clock.monotonic()
+            if now >= give_up_at:
+                raise
+            tries.fail(now)
+        if events.next(min(tries.due_at, give_up_at) - now) is not None:
+            return None
+
+
+def _required(metadata: Metadata, path: str) -> str:
+    value = metadata.get(path)
+    if value is None:
+        raise MetadataUnavailable(f"{path} is not there")
+    return value
+
+
+class Watcher:
+    """Looks at the metadata in the configured interval. It starts the workers that it stopped, no others."""
+
+    def __init__(
+        self, settings: Settings, outlook: Outlook, machine: Machine, events: LifeEvents, clock: Clock
+    ) -> None:
+        self._settings = settings.ec2
+        self._outlook = outlook
+        self._machine = machine
+        self._events = events
+        self._clock = clock
+        self._auto_scaling = AutoScaling(machine.instance_id, machine.region)
+        self._protection = self._make_protection(settings)
+        self._looks = Tries(clock.random, settings.ec2.look_interval)
+        self._recommended: Rebalance | None = None
+        self._departure: Departure | None = None
+        self._return: Errand | None = None
+
+    def run(self) -> None:
+        """Watch until a signal comes."""
+        wake_at = self._turn(self._clock.monotonic())
+        self._introduce()
+        while True:
+            event = self._events.next(wake_at - self._clock.monotonic())
+            if event not in {None, COMMAND_ENDED}:
+                log.info("ec2.stopped", reason=event)
+                return
+            wake_at = self._turn(self._clock.monotonic())
+
+    def _turn(self, now: float) -> float:
+        look_at = self._look(now)
+        act = self._decide()
+        return min(look_at, act(self._clock.monotonic()))
+
+    def _look(self, now: float) -> float:
+        """Read the notices if that is due; when it is next."""
+        if now < self._looks.due_at:
+            return self._looks.due_at
+        fault = self._outlook.look()
+        if fault is None:
+            self._looks.succeed(now + self._settings.look_interval.total_seconds())
+        else:
+            self._note(fault, now)
+        self._tell_recommendation()
+        return self._looks.due_at
+
+    def _decide(self) -> Callable[[float], float]:
+        """What the machine's state asks for now, as something that takes its turns."""
+        drains = self._settings.on_rebalance == "drain"
+        leaving = reason_to_leave(self._outlook.notices, rebalance_drains=drains)
+        if leaving is not None:
+            self._return = None
+            if self._departure is None:
+                self._departure = Departure(
+                    leaving, self._settings, self._auto_scaling, self._clock, self._command_ended
+                )
+            self._departure.follow(leaving)
+            return self._departure.turn
+        if self._departure is not None:
+            return self._come_back(self._departure)
+        return self._serve
+
+    def _come_back(self, departure: Departure) -> Callable[[float], float]:
+        """In service again: what was stopped is started, but not before it has stopped."""
+        if not departure.is_drained:
+            return departure.turn
+        self._departure = None
+        self._return = Errand(self._settings.start_command, self._command_ended, self._clock)
+        log.info("ec2.returning")
+        return self._serve
+
+    def _serve(self, now: float) -> float:
+        return_at = math.inf if self._return is None else self._return.turn(now)
+        protect_at = math.inf if self._protection is None else self._protection.turn(now)
+        return min(return_at, protect_at)
+
+    def _command_ended(self) -> None:
+        self._events.put(COMMAND_ENDED)
+
+    def _note(self, fault: MetadataUnavailable, now: float) -> None:
+        delay_ms = self._looks.fail(now)
+        if self._looks.is_worth_a_line:
+            log.warning(
+                "ec2.metadata_failed", error=str(fault), tries=self._looks.failures, delay_ms=delay_ms
+            )
+
+    def _tell_recommendation(self) -> None:
+        recommended = self._outlook.notices.rebalance
+        if recommended is not None and recommended != self._recommended:
+            log.warning("ec2.rebalance_recommended", noticed_at=recommended.notice_time.isoformat())
+        self._recommended = recommended
+
+    def _introduce(self) -> None:
+        """Say what is watched. What would go wrong at the end is told now, when there is time to mend it."""
+        state = self._outlook.notices.lifecycle_state
+        hook = None
+        if state is not None:
+            try:
+                hook = find_hook(self._auto_scaling, self._settings)
+            except AutoScalingFault as fault:
+                log.error(
+                    "ec2.hook_failed", hook=self._settings.hook, error=str(fault), error_code=fault.code
+                )
+            else:
+                if hook is None:
+                    log.warning("ec2.no_hook")
+        log.info(
+            "ec2.watching",
+            instance=self._machine.instance_id,
+            lifecycle_state=state,
+            group=hook.group if hook else self._settings.group,
+            hook=hook.name if hook else None,
+        )
+
+    def _make_protection(self, settings: Settings) -> Protection | None:
+        after = settings.ec2.protect_after
+        if after is None:
+            return None
+        directory, now = settings.worker.state_directory, self._clock.now
+        return Protection(
+            self._auto_scaling,
+            lambda: longest_running(directory, now()),
+            after,
+            settings.ec2.look_interval,
+            self._clock,
+        )
