@@ -30,7 +30,7 @@ DOCUMENTS = sorted(
 )
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
-SECTION_AND_KEY = re.compile(r"`\[([^\]`]+)\](?: ([a-z_]+))?`")
+SECTION_AND_KEY = re.compile(r"`\[([^\]`\"][^\]`]*)\](?: ([a-z_]+))?`")
 ABSOLUTE_PATH = re.compile(r"""(?:^|[\s("'`=])(/[A-Za-z][\w.-]*)""", re.MULTILINE)
 READERS_OWN = {
     "/absolute",
