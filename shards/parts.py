@@ -291,9 +291,9 @@ def find_outcomes(
     with shard.connect(schema, reading=True) as connection, inbox_faults(shard.dialect):
         require_inbox(connection, shard, schema)
         found = connection.execute(_ROWS_OF_JOB, {"of_job": job_id}).mappings().all()
-    rows = {row.customer_id: row for row in map(InboxRow.from_columns, found)}
-    asked = rows if customer_ids is None else set(customer_ids)
-    return {customer_id: row for customer_id, row in rows.items() if customer_id in asked}
+    asked = None if customer_ids is None else set(customer_ids)
+    rows = (columns for columns in found if asked is None or columns["customer_id"] in asked)
+    return {columns["customer_id"]: InboxRow.from_columns(columns) for columns in rows}
 
 
 def _one_less(starts: int) -> int:
