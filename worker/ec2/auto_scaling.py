@@ -118,6 +118,7 @@ def _heartbeat_timeout(seconds: int | None) -> timedelta:
 def _faults(action: str) -> Iterator[None]:
     """Turn every failure of a call into an `AutoScalingFault`; `action` is what IAM calls it."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -125,7 +126,7 @@ def _faults(action: str) -> Iterator[None]:
         details: Any = error.response.get("Error", {})
         code = str(details.get("Code") or "unknown")
         raise AutoScalingFault(code, f"{action} was answered with {_told(code, details)}") from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         code = type(error).__name__
         raise AutoScalingFault(code, f"{action} could not be called ({code})") from error
 

@@ -1,0 +1,114 @@
+"""Scale-in protection: on while any worker of the machine runs a long handler call, two calls each time."""
+
+import math
+import os
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.auto_scaling_calls import Calls
+from worker.clock import Clock
+from worker.ec2.protection import Protection, longest_running
+from worker.status_file import DIRECTORY, StatusFile
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+AFTER = timedelta(minutes=10)
+MINUTE = timedelta(minutes=1)
+
+
+class Machine:
+    """Protection, and the length of the machine's longest call as the test says."""
+
+    def __init__(self, calls: Calls) -> None:
+        self.longest = timedelta()
+        clock = Clock(random=lambda: 0.5)
+        self.protection = Protection(calls, lambda: self.longest, AFTER, MINUTE, clock)
+        self.due_at = 0.0
+
+    def look(self, minutes: float) -> None:
+        """The next look, at which the longest call has been running for so many minutes."""
+        self.longest = minutes * MINUTE
+        self.due_at = self.protection.turn(self.due_at)
+
+
+def test_short_calls_cost_nothing() -> None:
+    """One look at the group at the watcher's start, and no more."""
+    calls = Calls()
+    machine = Machine(calls)
+    for minutes in (0, 1, 9.9, 0):
+        machine.look(minutes)
+
+    assert calls.made == ["membership"]
+
+
+@given(st.lists(st.floats(0, 30), max_size=40))
+def test_each_stretch_of_long_calls_costs_two(minutes: list[float]) -> None:
+    """Whatever comes: protected when it begins, unprotected when it is over, in turn."""
+    calls = Calls()
+    machine = Machine(calls)
+    for longest in [*minutes, 0.0]:
+        machine.look(longest)
+    long = [longest * MINUTE >= AFTER for longest in [0.0, *minutes, 0.0]]
+    edges = [now for before, now in pairwise(long) if before != now]
+
+    assert calls.made == [
+        "membership",
+        *["protect workers" if edge else "unprotect workers" for edge in edges],
+    ]
+
+
+def test_a_protection_that_an_earlier_watcher_left_is_taken_away() -> None:
+    """Or the machine would never be chosen again."""
+    calls = Calls(is_protected=True)
+    Machine(calls).look(0)
+
+    assert calls.made == ["membership", "unprotect workers"]
+
+
+def test_what_fails_is_tried_again_later_and_later() -> None:
+    """Not in each interval: the limit of calls is shared by the whole account."""
+    calls = Calls(faults={"protect": ["Throttling"] * 12})
+    machine = Machine(calls)
+    for _ in range(14):
+        machine.look(11)
+
+    assert calls.made == ["membership", *["protect workers"] * 13]
+    assert machine.due_at > 600
+
+
+def test_without_a_group_nothing_is_ever_called_again() -> None:
+    """A machine of its own cannot be protected."""
+    calls = Calls(group=None)
+    machine = Machine(calls)
+    machine.look(11)
+
+    assert machine.due_at == math.inf
+    assert calls.made == ["membership"]
+
+
+class TestLongestRunning:
+    def test_is_that_of_all_workers_of_the_machine(self, tmp_path: Path) -> None:
+        """Each one's file tells since when its longest call has been running."""
+        StatusFile(tmp_path, "host:1").write(NOON, 3, {}, NOON - 7 * MINUTE)
+        parent = tmp_path / DIRECTORY / f"{os.getppid()}.json"
+        own = tmp_path / DIRECTORY / f"{os.getpid()}.json"
+        text = own.read_text().replace(f'"pid":{os.getpid()}', f'"pid":{os.getppid()}')
+        parent.write_text(text.replace("11:53:00", "11:48:00"))
+
+        assert longest_running(tmp_path, NOON) == 12 * MINUTE
+
+    def test_of_a_worker_that_tells_nothing_any_more_does_not_count(self, tmp_path: Path) -> None:
+        """It hangs: the machine may go, the sooner the better."""
+        StatusFile(tmp_path, "host:1").write(NOON - MINUTE, 3, {}, NOON - 7 * MINUTE)
+
+        assert longest_running(tmp_path, NOON) == timedelta()
+
+    def test_is_nothing_where_nothing_runs(self, tmp_path: Path) -> None:
+        """No worker, or one that waits."""
+        assert longest_running(tmp_path, NOON) == timedelta()
+        StatusFile(tmp_path, "host:1").write(NOON, 0, {})
+
+        assert longest_running(tmp_path, NOON) == timedelta()
