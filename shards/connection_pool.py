@@ -45,6 +45,13 @@ class BudgetedPool(Pool):
         share = self._share
         return f"Connections: {share.open} of {share.limit}, {len(share.idle)} of them idle"
 
+    def open_beyond_budget(self) -> ConnectionPoolEntry:
+        """A connection that is not counted, for a word to the server while all others are in use.
+
+        The caller closes it. Raises what the driver raises.
+        """
+        return self._create_connection()
+
     def _do_get(self) -> ConnectionPoolEntry:
         idle = self._connections.take(self._share, self._timeout)
         record = idle if isinstance(idle, ConnectionPoolEntry) else self._open()
