@@ -52,6 +52,7 @@ CODES: Final[dict[str, str]] = {
     "placement_stale": "The customer is being moved, or was moved a moment ago.",
     "attachment_unavailable": "The attachment store does not answer now.",
     "no_disk_space": "The disk budget for attachments is used up for the moment.",
+    "not_due": "The message came before the moment for which its handler asked.",
     "shutdown": "The worker was stopped before the part started.",
 }
 

@@ -15,7 +15,7 @@ OWN_ATTRIBUTE: Final = "Shardworker"
 SYMFONY_ATTRIBUTE: Final = "X-Symfony-Messenger"
 TYPE_HEADER: Final = "type"
 REASON_CHARACTERS_MAXIMUM: Final = 1000
-TIMES: Final = ("first_sent_at", "retried_at", "renewed_at", "failed_at")
+TIMES: Final = ("first_sent_at", "not_before", "retried_at", "renewed_at", "failed_at")
 UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeError)
 
 Count = Annotated[int, Meta(ge=0)]
@@ -24,8 +24,9 @@ Count = Annotated[int, Meta(ge=0)]
 class OwnHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What this worker writes on a message that it sends again or to the failure queue.
 
-    Times are aware. `answered`: a final result of this run was sent beside the dead letter. `retried_at`: the
-    last deliberate retry. `renewed_at`: from when an operator lets the job's age be counted.
+    Times are aware. `not_before`: the message is not run before that moment. `answered`: a final result of
+    this run was sent beside the dead letter. `retried_at`: the last deliberate retry. `renewed_at`: from when
+    an operator lets the job's age be counted.
 
     `folded` keeps the producer's attributes for which SQS's ten have no room beside ours; `folded_others`
     those that are no strings, with their type, bytes in base64. Where they are too large for a message, all
@@ -35,6 +36,7 @@ class OwnHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
     run: Run | None = None
     resends: Count = 0
     first_sent_at: datetime | None = None
+    not_before: datetime | None = None
     retried_at: datetime | None = None
     renewed_at: datetime | None = None
     origin: str | None = None

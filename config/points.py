@@ -25,6 +25,8 @@ Point = Literal[
     "after_result",
     # the failure queue has taken the dead letter, and the message is not acked
     "after_dead_letter",
+    # the request queue has taken the copy of a message that waits, and the message is not acked
+    "after_resend",
 ]
 
 Watcher = Callable[[Point], None]

@@ -98,6 +98,12 @@ EVENTS: Final[dict[str, Event]] = {
         "A result, a dead letter or an ack was not accepted; it is tried again or the message comes again.",
         _fields("queue error error_code count"),
     ),
+    "queue.unknown": Event(
+        WARNING,
+        "A request queue does not tell how long it keeps messages and how many are in flight: four days and "
+        "few are assumed.",
+        _fields("queue error"),
+    ),
     "lease.lost": Event(
         WARNING,
         "The hold on a message ran out: another worker may have it now.",

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
@@ -14,7 +14,9 @@ from worker.conclusion import Answer, Bury, Conclusion, Reason, Return
 from worker.facts import Facts, canonical_line
 from worker.held import Held, Room
 from worker.leases import Leases
+from worker.resending import Resender, held_for
 from worker.transports.base import Fault, Faults, Transport, TransportError
+from worker.waits import release_delay
 
 RELEASE_LINGER_SECONDS: Final = 0.02
 AT_ONCE: Final = Pace(RELEASE_LINGER_SECONDS, lambda: False)
@@ -38,19 +40,30 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """One delivery on its way out: acked, or released after a delay."""
+    """One delivery on its way out: acked, or released after a delay. `resent`: acked for its copy waits."""
 
     held: Held
     settlement: Settlement
+    resent: bool = False
+
+    @property
+    def wait(self) -> timedelta:
+        """How long the message has to wait before it comes again."""
+        conclusion = self.settlement.conclusion
+        return conclusion.after if isinstance(conclusion, Return) else timedelta()
 
 
 class Exits:
     """The ways out of the process, for each delivery by itself; `acks` and `releases` have a thread each.
 
-    A delivery whose lease was lost is neither acked nor released.
+    A delivery whose lease was lost is neither acked nor released. What no release can carry is sent anew, and
+    acked when the copy is accepted: whoever dies in between leaves two copies, which the inbox makes one.
     """
 
-    def __init__(self, leases: Leases, room: Room, clock: Clock, ack_linger: timedelta) -> None:
+    def __init__(
+        self, resender: Resender, leases: Leases, room: Room, clock: Clock, ack_linger: timedelta
+    ) -> None:
+        self._resender = resender
         self._leases = leases
         self._room = room
         self._clock = clock
@@ -75,14 +88,31 @@ class Exits:
         _put_each(self.acks, settlement)
 
     def release(self, settlement: Settlement) -> None:
-        """Release each delivery of the job after the delay of its `Return`; never waits."""
+        """Let each delivery of the job come again after the delay of its `Return`; never waits."""
         _put_each(self.releases, settlement)
 
     def _ack(self, batch: list[Exit]) -> list[Exit]:
         return self._part_with(batch, settled=True, call=_ack_all)
 
     def _release(self, batch: list[Exit]) -> list[Exit]:
-        return self._part_with(batch, settled=False, call=_release_all)
+        kept = self._without_lost(batch)
+        resent = self._resend(kept)
+        for one in kept:
+            if one.held in resent:
+                self.acks.put(replace(one, resent=True))
+        rest = [one for one in kept if one.held not in resent]
+        return self._part_with(rest, settled=False, call=self._release_all)
+
+    def _resend(self, batch: list[Exit]) -> set[Held]:
+        resent: set[Held] = set()
+        for source, exits in _by_source(batch).items():
+            resent |= self._resender.resend(source, {one.held: one.wait for one in exits})
+        return resent
+
+    def _release_all(self, source: Transport, exits: list[Exit]) -> Faults:
+        return source.release(
+            [(one.held.delivery, release_delay(one.wait, held_for(one.held, self._clock))) for one in exits]
+        )
 
     def _part_with(
         self, batch: list[Exit], *, settled: bool, call: Callable[[Transport, list[Exit]], Faults]
@@ -123,10 +153,13 @@ class Exits:
         self._leases.drop(one.held)
         with self._lock:
             self._leaving -= 1
-        event, fields = canonical_line(one.held, one.settlement.conclusion, one.settlement.facts, self._clock)
+        settlement = one.settlement
+        event, fields = canonical_line(
+            one.held, settlement.conclusion, settlement.facts, self._clock, resent=one.resent
+        )
         level = log.info if event == "job.done" else log.warning
         level(event, **fields)
-        self._room.leave(settled=settled)
+        self._room.leave(settled=settled and not one.resent)
 
 
 def _put_each(stage: Batcher[Exit], settlement: Settlement) -> None:
@@ -153,12 +186,3 @@ def _faults_of(
 
 def _ack_all(source: Transport, exits: list[Exit]) -> Faults:
     return source.ack([one.held.delivery for one in exits])
-
-
-def _release_all(source: Transport, exits: list[Exit]) -> Faults:
-    return source.release([(one.held.delivery, _delay(one)) for one in exits])
-
-
-def _delay(one: Exit) -> timedelta:
-    conclusion = one.settlement.conclusion
-    return conclusion.after if isinstance(conclusion, Return) else timedelta()

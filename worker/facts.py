@@ -37,9 +37,9 @@ class Facts:
 
 
 def canonical_line(
-    held: Held, conclusion: Conclusion, facts: Facts, clock: Clock
+    held: Held, conclusion: Conclusion, facts: Facts, clock: Clock, *, resent: bool = False
 ) -> tuple[str, dict[str, Any]]:
-    """The event and the fields of one delivery's line."""
+    """The event and the fields of one delivery's line; `resent`: a copy of the message waits in its place."""
     event, outcome, code, attempt = _ending(conclusion)
     now = clock.monotonic()
     delivery = held.delivery
@@ -47,7 +47,7 @@ def canonical_line(
     prepared_at = now if held.prepared_at is None else held.prepared_at
     return event, {
         **facts.fields(),
-        "outcome": outcome,
+        "outcome": "resent" if resent else outcome,
         "error_code": code,
         "attempt": attempt,
         "queue": held.source.name,

@@ -115,8 +115,12 @@ class Intake:
     def _take_job(self, held: Held, envelope: Envelope) -> None:
         try:
             self._router.check_age(envelope)
+            self._router.check_due(envelope)
         except TooOld as error:
             self._settle(held, Bury(Reason("too_old", str(error))), identity_of(envelope))
+            return
+        except Postpone as postponed:
+            self._settle(held, _returned(postponed), identity_of(envelope))
             return
         requests = envelope.job.part_requests()
         identities = part_identities(envelope, requests)
@@ -156,7 +160,7 @@ class Intake:
         try:
             self._send_on(job, envelope)
         except Postpone as postponed:
-            job.conclude(Return(postponed.deferral.after, postponed.deferral.code))
+            job.conclude(_returned(postponed))
         except AttachmentsUnavailable as error:
             job.conclude(self._later(job.held[0], error.code))
         except Exception:
@@ -230,7 +234,7 @@ class Intake:
         try:
             placements = self._router.placements(identity.customer_ids)
         except Postpone as postponed:
-            self._settle(held, Return(postponed.deferral.after, postponed.deferral.code), identity)
+            self._settle(held, _returned(postponed), identity)
             return
 
         def known(answer: Rows | Deferral) -> None:
@@ -270,3 +274,7 @@ class Intake:
 
     def _settle(self, held: Held, conclusion: Conclusion, identity: Identity | None) -> None:
         self._ways.settle([held], conclusion, Facts(identity))
+
+
+def _returned(postponed: Postpone) -> Return:
+    return Return(postponed.deferral.after, postponed.deferral.code)

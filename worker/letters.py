@@ -1,6 +1,7 @@
-"""The messages that the worker writes: results, dead letters and retries, each within its queue's limits."""
+"""The messages that the worker writes: results, dead letters, retries and copies, each for one queue."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -78,7 +79,7 @@ class Letters:
         )
         group = identity.partner_id if identity else delivery.group
         original = Message(delivery.body, unfold(delivery.attributes, previous), group=group)
-        letter = self._with_header(queue, original, header, delivery.message_id)
+        letter = self._with_header(queue, original, header, f"failed/{delivery.message_id}.json")
         if _fits(queue, letter):
             return letter
         return self._without_attributes(queue, letter, original, header, delivery.message_id)
@@ -98,23 +99,45 @@ class Letters:
             renewed_at=now if renew else found.renewed_at,
         )
         original = Message(letter.body, self._original_attributes(letter, found), group=letter.group)
-        message = self._with_header(queue, original, header, letter.message_id)
+        message = self._with_header(queue, original, header, f"failed/{letter.message_id}.json")
         if not _fits(queue, message):
             raise CannotRetry("its attributes leave no room for the worker's own")
         return message
 
-    def _with_header(
-        self, queue: Transport, original: Message, header: OwnHeader, message_id: str
+    def copy(
+        self, queue: Transport, delivery: Delivery, not_before: datetime | None, delay: timedelta
     ) -> Message:
+        """The same message sent anew after `delay`, not to be run before a moment, if one is given.
+
+        It has the original's body, attributes, group, run and first time of sending; its body goes by claim
+        check under `resent/` if it leaves no room for our header. Raises as `result`.
+        """
+        previous = read_own_header(delivery.headers)
+        header = msgspec.structs.replace(
+            previous,
+            resends=previous.resends + 1,
+            first_sent_at=previous.first_sent_at or delivery.sent_at,
+            not_before=_later(previous.not_before, not_before),
+        )
+        original = Message(delivery.body, unfold(delivery.attributes, previous), delay, delivery.group)
+        message = self._with_header(queue, original, header, f"resent/{delivery.message_id}.json")
+        if not _fits(queue, message):
+            raise TooLarge(
+                f"A message of {queue.name} that has to wait cannot be sent anew: its attributes leave no "
+                "room for the worker's own. It is released instead, and may come before its time."
+            )
+        return message
+
+    def _with_header(self, queue: Transport, original: Message, header: OwnHeader, key: str) -> Message:
         """The original with our header among its attributes; the body in the bucket where that is needed."""
         message = _written(original, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES)
         if _fits(queue, message) or is_pointer(original.body):
             return message
         message = _written(original, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES_OFFLOADED)
         bucket = self._bucket_for(queue, message)
-        pointer = offload(original.body, self.store, bucket, f"failed/{message_id}.json")
+        pointer = offload(original.body, self.store, bucket, key)
         attributes = {**message.attributes, **pointer.attributes}
-        return Message(pointer.body, attributes, group=message.group)
+        return Message(pointer.body, attributes, message.delay, message.group)
 
     def _without_attributes(
         self, queue: Transport, letter: Message, original: Message, header: OwnHeader, message_id: str
@@ -158,7 +181,11 @@ def _written(original: Message, header: OwnHeader, places: int) -> Message:
         msgspec.structs.replace(header, folded=folded.strings, folded_others=folded.others)
     )
     attributes = {**folded.kept, OWN_ATTRIBUTE: Attribute("String", text)}
-    return Message(original.body, attributes, group=original.group)
+    return Message(original.body, attributes, original.delay, original.group)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((moment for moment in (one, other) if moment is not None), default=None)
 
 
 def _run_of_retry(header: OwnHeader) -> int | None:

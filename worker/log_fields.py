@@ -91,7 +91,9 @@ FIELDS: Final[dict[str, Field]] = {
     "message_id": Field("text", "the queue's id of the message", otel="messaging.message.id"),
     "noticed_at": Field("text", "when EC2 said so, RFC 3339"),
     "of": Field("text", "the event whose line could not be written"),
-    "outcome": Field("text", "succeeded, partial, failed, rejected, released, unanswered or discarded"),
+    "outcome": Field(
+        "text", "succeeded, partial, failed, rejected, released, resent, unanswered or discarded"
+    ),
     "overrides": Field("texts", "names of the environment variables that override the file"),
     "partner": Field("text", "the partner's id"),
     "pid": Field("whole", "the process id", "process.pid", "process.pid"),

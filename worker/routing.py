@@ -18,6 +18,7 @@ from worker.clock import Clock
 from worker.conclusion import Deferral
 from worker.envelope import Envelope
 from worker.refusal import Refuse
+from worker.waits import not_due_delay
 
 UNKNOWN_DELAY: Final = timedelta(seconds=30)
 PAUSED_STATES: Final = frozenset({PlacementState.PAUSED, PlacementState.MOVING})
@@ -69,6 +70,12 @@ class Router:
                 f"The job was first sent or due on {envelope.born_at:%Y-%m-%d}, longer ago than inbox rows "
                 "are kept. It may have run then: look at the customers' data before sending it as a new job."
             )
+
+    def check_due(self, envelope: Envelope) -> None:
+        """Raises `Postpone` for a message that is to wait, as it says itself, until a later moment."""
+        delay = not_due_delay(envelope.own.not_before, self._clock.now())
+        if delay is not None:
+            raise Postpone(Deferral(delay, "not_due"))
 
     def route(self, envelope: Envelope) -> Route:
         """The job's way.

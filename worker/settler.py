@@ -19,6 +19,7 @@ from worker.held import Held, Room
 from worker.leases import Leases
 from worker.letters import Letters, TooLarge
 from worker.objects import ObjectError
+from worker.resending import Resender
 from worker.transports.base import Fault, Faults, Message, Transport, TransportError
 
 UNSENT_BASE: Final = timedelta(seconds=5)
@@ -56,7 +57,8 @@ class Settler:
         self._letters = letters
         self._room = room
         self._clock = clock
-        self._exits = Exits(leases, room, clock, settings.worker.ack_linger)
+        resender = Resender(letters, clock)
+        self._exits = Exits(resender, leases, room, clock, settings.worker.ack_linger)
         result_pace = Pace(settings.worker.result_linger.total_seconds(), self._more_results_expected)
         self._results: Batcher[Settlement] = Batcher(self._send_results, result_pace, clock)
         self._dead_letters: Batcher[Settlement] = Batcher(self._send_dead_letters, AT_ONCE, clock)
@@ -80,8 +82,8 @@ class Settler:
         return {
             "results": self._results,
             "dead-letters": self._dead_letters,
-            "acks": self._exits.acks,
             "releases": self._exits.releases,
+            "acks": self._exits.acks,
         }
 
     def _more_results_expected(self) -> bool:

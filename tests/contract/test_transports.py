@@ -188,6 +188,11 @@ def test_depth_counts_the_waiting_the_leased_and_the_delayed(queue: Transport) -
     assert queue.depth() == Depth(waiting=2, leased=0, delayed=1)
 
 
+def test_a_queue_that_we_made_tells_that_it_keeps_messages_for_long(queue: Transport) -> None:
+    """Fourteen days, or for ever."""
+    assert queue.retention() in {timedelta(days=14), None}
+
+
 def test_creating_a_queue_again_changes_nothing(queue: Transport, backend: Backend) -> None:
     """A queue is created once; its messages stay, and it is as it should be."""
     send_bodies(queue, "kept")

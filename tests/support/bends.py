@@ -6,9 +6,11 @@ from typing import Any
 
 import shards.parts
 import worker.attachment_disk
+from config.points import passed
 from shards.claims import Claimed, claim, end_with_outcome
 from shards.inbox import Outcome
 from shards.parts import PartStore
+from worker.resending import Resender
 from worker.settler import Settler
 
 
@@ -78,6 +80,16 @@ def _count_each_start() -> None:
     _put(PartStore, "run", run)
 
 
+def _ack_what_waits_without_a_copy() -> None:
+    def resend(_: Resender, source: Any, waits: Any) -> Any:
+        source.ack([held.delivery for held in waits])
+        for _ in waits:
+            passed("after_resend")
+        return set(waits)
+
+    _put(Resender, "resend", resend)
+
+
 def _sweep_nothing() -> None:
     _put(worker.attachment_disk, "_sweep", lambda _: 0)
 
@@ -100,5 +112,6 @@ BENDS = {
         _forget_that_a_dead_letter_is_due, "after_result", "a dead letter"
     ),
     "counts each start": Bend(_count_each_start, "inside_handler", "no death counted"),
+    "acks what waits and sends no copy": Bend(_ack_what_waits_without_a_copy, "after_resend", "an answer"),
     "sweeps nothing": Bend(_sweep_nothing, "after_prepare", "no file left"),
 }

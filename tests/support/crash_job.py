@@ -9,6 +9,7 @@ from tests.support.world import job
 
 HOMES = {"c-1": "a", "c-2": "b", "c-3": "a", "c-4": "b"}
 FAILING = "c-4"
+WAITING = "c-3"
 ENDS = {customer: "failed" if customer == FAILING else "succeeded" for customer in HOMES}
 CONTENT = b"order_no\n1\n"
 

@@ -41,6 +41,10 @@ class CrashQueues:
         """What is on the queue, leased or not."""
         return list(self.server.service.queues[queue].messages.values())
 
+    def keep_for(self, seconds: int) -> None:
+        """Let the request queue say that it keeps messages for so long; it keeps them all the same."""
+        self.server.service.queues[REQUESTS].attributes["MessageRetentionPeriod"] = str(seconds)
+
     def let_pass(self, seconds: float) -> None:
         """Put the queues' time forward."""
         self._ahead_seconds += seconds

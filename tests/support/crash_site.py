@@ -1,12 +1,13 @@
 """A job on its way through workers that may die: its queues, its shards, and what is left of it."""
 
+import json
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.support.crash_databases import Databases
-from tests.support.crash_job import HOMES, CrashJob
+from tests.support.crash_job import HOMES, WAITING, CrashJob
 from tests.support.crash_queues import FAILURES, REQUESTS, RESPONSES, CrashQueues
 from tests.support.crash_worker import Death, Order, exit_status, kill, start
 from tests.support.world import CONFIGURATION
@@ -19,6 +20,12 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "eu-west-1",
 }
 TOGETHER = {"SHARDWORKER__WORKER__ACK_LINGER": "1s"}
+PAUSED = {
+    "SHARDWORKER__DIRECTORY__CUSTOMERS": json.dumps(
+        {customer: {"shard": shard, "state": "active"} for customer, shard in HOMES.items()}
+        | {WAITING: {"shard": HOMES[WAITING], "state": "paused"}}
+    )
+}
 ONE_AT_A_TIME = ("--concurrency", "1")
 OPTIONS = {
     "lease": f"{LEASE_SECONDS}s",
@@ -67,11 +74,12 @@ class CrashSite:
         for _ in range(COPIES):
             queues.send(self.job.body)
 
-    def start_victim(self, death: Death | None, bend: str | None = None) -> BaseProcess:
+    def start_victim(
+        self, death: Death | None, bend: str | None = None, environment: Mapping[str, str] | None = None
+    ) -> BaseProcess:
         """Start a worker that is to die: it takes the deliveries together, and one part at a time."""
-        return self._start(
-            *ONE_AT_A_TIME, death=death, bend=bend, joins=True, environment={**ENVIRONMENT, **TOGETHER}
-        )
+        variables = {**ENVIRONMENT, **TOGETHER, **(environment or {})}
+        return self._start(*ONE_AT_A_TIME, death=death, bend=bend, joins=True, environment=variables)
 
     def start_another(self, *arguments: str, bend: str | None = None) -> BaseProcess:
         """Start a worker that leaves when it has settled all that is left."""

@@ -10,11 +10,12 @@ from pathlib import Path
 from config.points import Point
 from tests.support.crash_databases import SERVERS, Databases
 from tests.support.crash_queues import CrashQueues
-from tests.support.crash_site import ONE_AT_A_TIME, CrashSite, Left
+from tests.support.crash_site import ONE_AT_A_TIME, PAUSED, CrashSite, Left
 from tests.support.crash_worker import Death, exit_status
 from tests.support.deadly_proxy import DeadlyProxy, Fate, Trap, deadly_proxy
 from tests.support.world import wait_until
 
+MINUTE_SECONDS = 60
 ACK = b"AmazonSQS.DeleteMessageBatch"
 COMMIT = b"COMMIT"
 
@@ -24,6 +25,7 @@ RUN = FETCHED._replace(runs=1)
 RECORDED = NOTHING._replace(runs=4, parts=4)
 ANSWERED = RECORDED._replace(results=1)
 BURIED = ANSWERED._replace(letters=1)
+COPIED = NOTHING._replace(runs=3, parts=3, messages=4)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Crash:
     fate: Fate = Fate.LOST
     status: int = -signal.SIGKILL
     half_acked: bool = False
+    waiting: bool = False
+    """A part of the job waits meanwhile, on a queue that keeps messages for so short that it is sent anew."""
 
 
 def _at(point: Point, left: Left, passing: int = 1) -> Crash:
@@ -54,6 +58,8 @@ EVERYWHERE = {
     "before_result": _at("before_result", RECORDED),
     "after_result": _at("after_result", ANSWERED),
     "after_dead_letter": _at("after_dead_letter", BURIED),
+    # at the second passing both copies are there for certain, sent together or one by one
+    "after_resend": Crash(COPIED, Death("after_resend", passing=2), waiting=True),
     "during_ack_lost": Crash(BURIED, request=ACK),
     "during_ack_half": Crash(BURIED._replace(messages=1), request=ACK, fate=Fate.LANDED, half_acked=True),
     "during_ack_landed": Crash(BURIED._replace(messages=0), request=ACK, fate=Fate.LANDED),
@@ -93,7 +99,9 @@ class Scene:
 
         if crash.request:
             self._proxies[crash.request].arm(self._trap(crash.request, crash.fate, kill))
-        worker.append(self.site.start_victim(crash.death, bend))
+        if crash.waiting:
+            self.site.queues.keep_for(MINUTE_SECONDS)
+        worker.append(self.site.start_victim(crash.death, bend, PAUSED if crash.waiting else {}))
         status = exit_status(worker[0])
         # a poll of the dead worker's that is still under way would take the message for another lease
         wait_until(lambda: self._proxies[ACK].connections() == 0, "the end of its connections")

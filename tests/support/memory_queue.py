@@ -80,7 +80,10 @@ class MemoryPlace:
 
 
 class MemoryTransport:
-    """One queue in memory. `interfere` is asked before each call: it may raise, or refuse entries."""
+    """One queue in memory. `interfere` is asked before each call: it may raise, or refuse entries.
+
+    A message vanishes when it is older than `kept`. `asked` counts how often the depth was asked for.
+    """
 
     message_bytes_maximum = MESSAGE_BYTES_MAXIMUM
     wait_maximum = WAIT_MAXIMUM
@@ -88,6 +91,8 @@ class MemoryTransport:
     def __init__(self, place: MemoryPlace, name: str) -> None:
         self.name = name
         self.interfere: Interfere = no_faults
+        self.kept: timedelta | None = None
+        self.asked = 0
         self._place = place
         self._ended = False
 
@@ -156,10 +161,17 @@ class MemoryTransport:
 
     def depth(self) -> Depth:
         """As the protocol says."""
+        self.interfere("depth", ())
+        self.asked += 1
         now = self._place.clock()
         hidden = [stored for stored in self._messages().values() if stored.visible_at > now]
         leased = sum(stored.receipt is not None for stored in hidden)
         return Depth(len(self._messages()) - len(hidden), leased, len(hidden) - leased)
+
+    def retention(self) -> timedelta | None:
+        """As the protocol says: `kept`."""
+        self.interfere("retention", ())
+        return self.kept
 
     def create(self) -> bool:
         """As the protocol says."""
@@ -206,7 +218,12 @@ class MemoryTransport:
     def _messages(self) -> dict[str, _Stored]:
         if self.name not in self._place.queues:
             raise QueueMissing(f"queue {self.name}: it does not exist; `shardworker setup` creates it")
-        return self._place.queues[self.name]
+        messages = self._place.queues[self.name]
+        if self.kept is not None:
+            oldest = self._place.clock() - self.kept.total_seconds()
+            for message_id in [name for name, stored in messages.items() if stored.sent_at < oldest]:
+                del messages[message_id]
+        return messages
 
     def _visible(self) -> list[_Stored]:
         now = self._place.clock()

@@ -19,7 +19,7 @@ from worker.letters import Letters
 from worker.settler import Outlets, Settler
 from worker.transports.base import Fault, Faults, Message
 
-STAGES = ("results", "dead-letters", "acks", "releases")
+STAGES = ("results", "dead-letters", "releases", "acks")
 REASON = Reason("schema_defect", "A table is missing.", 5)
 SETTINGS = Settings.model_validate(
     {"queues": {"request": ["sqs://a"], "response": "sqs://b", "failure": "sqs://c"}}
@@ -31,7 +31,7 @@ class Office:
 
     def __init__(self, bucket: str | None = None) -> None:
         self.time = ManualTime()
-        self.place = MemoryPlace(clock=lambda: self.time.seconds)
+        self.place = MemoryPlace(clock=lambda: self.time.clock.now().timestamp())
         self.requests = [self.place.transport("requests"), self.place.transport("more-requests")]
         self.response, self.failure = self.place.transport("response"), self.place.transport("failure")
         self.room = Room(10**6, None, lambda: None, lambda: None)

@@ -102,7 +102,7 @@ class SettleMachine(RuleBasedStateMachine):
         self.lines: list[Any] = []
 
     @rule(
-        kind=st.sampled_from(["answer", "answer and bury", "bury", "discard", "return"]),
+        kind=st.sampled_from(["answer", "answer and bury", "bury", "discard", "return", "return late"]),
         copies=st.integers(1, 3),
     )
     def settle(self, kind: str, copies: int) -> None:
@@ -114,6 +114,7 @@ class SettleMachine(RuleBasedStateMachine):
             "bury": Bury(REASON),
             "discard": Discard("superseded"),
             "return": Return(timedelta(seconds=3), "busy"),
+            "return late": Return(timedelta(days=2), "retry_requested"),
         }
         conclusion = conclusions[kind]
         self.cases.append(Case(conclusion, self.office.settle(conclusion, copies), body))
@@ -186,6 +187,18 @@ class SettleMachine(RuleBasedStateMachine):
         return next(places, None)
 
     @invariant()
+    def what_waits_is_acked_only_after_a_copy_of_it_was_accepted(self) -> None:
+        """One copy for each delivery: those on the queues are the ones received and the copies."""
+        journal = self.office.place.journal
+        acked = {deed.subject for deed in journal if deed.action == "ack"}
+        for case in self.cases:
+            if isinstance(case.conclusion, Return):
+                body = case.held[0].delivery.body
+                sent = sum(deed.action == "send" and deed.subject == body for deed in journal)
+                gone = sum(one.delivery.message_id in acked for one in case.held)
+                assert sent - len(case.held) >= gone
+
+    @invariant()
     def a_lost_delivery_is_never_touched_again(self) -> None:
         """Neither acked nor released from the moment at which its loss is known."""
         for case in self.cases:
@@ -212,7 +225,9 @@ class SettleMachine(RuleBasedStateMachine):
         self.a_lost_delivery_is_never_touched_again()
         self.each_delivery_leaves_at_most_once()
         assert self.office.room.taken == 0
-        assert self.office.room.settled == len(self.office.place.did("ack"))
+        waiting = [one for case in self.cases if isinstance(case.conclusion, Return) for one in case.held]
+        acked = set(self.office.place.did("ack")) - {one.delivery.message_id for one in waiting}
+        assert self.office.room.settled == len(acked)
 
 
 TestSettleMachine = SettleMachine.TestCase

@@ -26,6 +26,7 @@ CALLS: dict[str, tuple[str, Call]] = {
     "extend": ("ChangeMessageVisibilityBatch", lambda queue, held: queue.extend(held, LEASE)),
     "send": ("SendMessageBatch", lambda queue, _: queue.send([Message("more")])),
     "depth": ("GetQueueAttributes", lambda queue, _: queue.depth()),
+    "retention": ("GetQueueAttributes", lambda queue, _: queue.retention()),
 }
 WHOLE_CALLS: dict[str, dict[str, Any]] = {
     "throttled": {"code": "ThrottlingException", "status": 400},
@@ -190,6 +191,12 @@ def test_the_queues_url_is_asked_for_once(server: SqsServer, queue: Transport) -
     send_bodies(queue, *(str(number) for number in range(20)))
     assert queue.ack(take_all(queue, 20)) == {}
     assert server.counts == {"SendMessageBatch": 2, "ReceiveMessage": 2, "DeleteMessageBatch": 2}
+
+
+def test_a_queue_tells_its_own_retention(server: SqsServer, queue: Transport) -> None:
+    """As it is now, not as we once made it."""
+    server.service.queues["requests"].attributes["MessageRetentionPeriod"] = "3600"
+    assert queue.retention() == timedelta(hours=1)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ OWN = st.builds(
     run=st.none() | st.integers(1, 2**31 - 1),
     resends=st.integers(0, 2**31),
     first_sent_at=st.none() | MOMENTS,
+    not_before=st.none() | MOMENTS,
     origin=st.none() | st.text(),
     reason=st.none() | st.text(max_size=1000),
     code=st.none() | st.text(),
@@ -71,7 +72,7 @@ def test_no_header_stops_a_message(attributes: dict[str, str]) -> None:
     headers = read_headers(attributes)
     assert all(isinstance(value, str) for value in headers.values())
     own = read_own_header(attributes)
-    for moment in (own.first_sent_at, own.failed_at):
+    for moment in (own.first_sent_at, own.not_before, own.failed_at):
         assert moment is None or moment <= datetime.max.replace(tzinfo=UTC)
 
 

@@ -131,6 +131,10 @@ class Transport(Protocol):
         """How many messages there are."""
         ...
 
+    def retention(self) -> timedelta | None:
+        """How long the queue keeps a message that nobody acks; None: for ever."""
+        ...
+
     def create(self) -> bool:
         """Create the queue if it is missing (14 days' retention, no redrive policy); whether it was."""
         ...

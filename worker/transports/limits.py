@@ -34,6 +34,9 @@ RELEASE_DELAY_MAXIMUM: Final = VISIBILITY_MAXIMUM - timedelta(hours=1)
 RETENTION_MAXIMUM: Final = timedelta(days=14)
 """The longest that a queue keeps a message."""
 
+RETENTION_USUAL: Final = timedelta(days=4)
+"""SQS's default; taken of a queue that does not say how long it keeps messages."""
+
 FORBIDDEN_CHARACTERS: Final = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 ATTRIBUTE_NAME: Final = re.compile(r"(?!(?i:aws|amazon)\.)(?!.*\.\.)(?!\.)[0-9A-Za-z_.-]{1,256}(?<!\.)")
 ATTRIBUTE_TYPE: Final = re.compile(r"(?:String|Number|Binary)(?:\..{1,249})?")

@@ -144,6 +144,9 @@ class SqlTransport:
         with self._connected(self._reader) as connection:
             return Depth(*connection.execute(DEPTH, {"of_queue": self.name, "now": self._clock()}).one())
 
+    def retention(self) -> None:
+        """For ever: the table drops nothing by itself."""
+
     def create(self) -> bool:
         """Create the table, and on SQLite the file with its directory; whether the table was created."""
         try:

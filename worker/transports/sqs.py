@@ -38,7 +38,13 @@ from worker.transports.sqs_errors import (
     lease_fault,
     send_fault,
 )
-from worker.transports.sqs_wire import attribute_faults, delivery_from, send_parameters, whole_seconds
+from worker.transports.sqs_wire import (
+    attribute_faults,
+    delivery_from,
+    retention_from,
+    send_parameters,
+    whole_seconds,
+)
 
 SYSTEM_ATTRIBUTES: Final = ["SentTimestamp", "ApproximateReceiveCount", "MessageGroupId"]
 BROWSE_LEASE: Final = timedelta(seconds=30)
@@ -145,6 +151,10 @@ class SqsTransport:
         ]
         attributes = self._queue_attributes(names)
         return Depth(*(int(attributes.get(name, 0)) for name in names))
+
+    def retention(self) -> timedelta:
+        """As the protocol says."""
+        return retention_from(self._queue_attributes(["MessageRetentionPeriod"]))
 
     def create(self) -> bool:
         """As the protocol says; a queue that exists is left as it is."""

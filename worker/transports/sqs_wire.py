@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from worker.transports.base import Attribute, Delivery, Message
-from worker.transports.limits import MESSAGE_BYTES_MAXIMUM, RETENTION_MAXIMUM
+from worker.transports.limits import MESSAGE_BYTES_MAXIMUM, RETENTION_MAXIMUM, RETENTION_USUAL
 
 USUAL_VISIBILITY: Final = timedelta(seconds=30)
 
@@ -49,6 +49,11 @@ def send_parameters(message: Message) -> dict[str, Any]:
 
 def _value_key(value: str | bytes) -> str:
     return "BinaryValue" if isinstance(value, bytes) else "StringValue"
+
+
+def retention_from(attributes: Mapping[str, str]) -> timedelta:
+    """How long a queue with these attributes keeps a message."""
+    return timedelta(seconds=int(attributes.get("MessageRetentionPeriod", RETENTION_USUAL.total_seconds())))
 
 
 def attribute_faults(attributes: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,108 @@
+"""Re-sends messages whose wait no release can carry: a copy waits in their place."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from config.points import passed
+from worker.clock import Clock
+from worker.held import Held
+from worker.letters import Letters, TooLarge
+from worker.objects import ObjectError
+from worker.transports.base import Fault, Faults, Message, Transport, TransportError
+from worker.transports.limits import DELAY_MAXIMUM, RETENTION_USUAL
+from worker.waits import WAIT_MAXIMUM, QueueFacts, due_at, must_resend
+
+ASK_SECONDS: Final = 60.0
+
+log = structlog.get_logger()
+
+
+class QueueWatch:
+    """What is known of the request queues; each is asked at most once a minute, its retention once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._facts: dict[Transport, QueueFacts] = {}
+        self._next_ask: dict[Transport, float] = {}
+        self._retention: dict[Transport, timedelta | None] = {}
+        self._unknown: set[Transport] = set()
+
+    def facts(self, queue: Transport) -> QueueFacts:
+        """What the queue said last; where it does not answer, what is safe to assume."""
+        now = self._clock.monotonic()
+        if now >= self._next_ask.get(queue, now):
+            self._facts[queue] = self._ask(queue)
+            self._next_ask[queue] = self._clock.monotonic() + ASK_SECONDS
+        return self._facts[queue]
+
+    def _ask(self, queue: Transport) -> QueueFacts:
+        in_flight = 0
+        try:
+            if queue not in self._retention:
+                self._retention[queue] = queue.retention()
+            in_flight = queue.depth().leased
+            self._unknown.discard(queue)
+        except TransportError as error:
+            self._note_unknown(queue, error)
+        return QueueFacts(self._retention.get(queue, RETENTION_USUAL), in_flight)
+
+    def _note_unknown(self, queue: Transport, error: TransportError) -> None:
+        if queue not in self._unknown:
+            self._unknown.add(queue)
+            log.warning("queue.unknown", queue=queue.name, error=str(error))
+
+
+class Resender:
+    """Sends messages that wait anew, as copies; used by one thread. What it cannot send is to be released."""
+
+    def __init__(self, letters: Letters, clock: Clock) -> None:
+        self._letters = letters
+        self._clock = clock
+        self._watch = QueueWatch(clock)
+
+    def resend(self, source: Transport, waits: Mapping[Held, timedelta]) -> set[Held]:
+        """Send anew what has to be; the deliveries whose copy the queue accepted, which are to be acked."""
+        copies: dict[Held, Message] = {}
+        for held, wait in waits.items():
+            kept = min(wait, WAIT_MAXIMUM)
+            copy = self._copy(source, held, kept) if self._must_resend(source, held, kept) else None
+            if copy is not None:
+                copies[held] = copy
+        faults = _send(source, list(copies.values()))
+        resent = {held for position, held in enumerate(copies) if position not in faults}
+        for _ in resent:
+            passed("after_resend")
+        return resent
+
+    def _must_resend(self, source: Transport, held: Held, wait: timedelta) -> bool:
+        if wait <= timedelta():
+            return False  # the queue is not asked for what is given back at once
+        age = self._clock.now() - held.delivery.sent_at
+        return must_resend(wait, age, held_for(held, self._clock), self._watch.facts(source))
+
+    def _copy(self, source: Transport, held: Held, wait: timedelta) -> Message | None:
+        not_before = due_at(wait, self._clock.now())
+        try:
+            return self._letters.copy(source, held.delivery, not_before, min(wait, DELAY_MAXIMUM))
+        except (TooLarge, ObjectError) as error:
+            log.error("settle.failed", queue=source.name, error_code=type(error).__name__, msg=str(error))
+            return None
+
+
+def held_for(held: Held, clock: Clock) -> timedelta:
+    """The time since the delivery was received."""
+    return timedelta(seconds=clock.monotonic() - held.started_at)
+
+
+def _send(source: Transport, copies: list[Message]) -> Faults:
+    try:
+        faults = source.send(copies) if copies else {}
+    except TransportError as error:
+        log.warning("settle.failed", queue=source.name, count=len(copies), error=str(error))
+        return dict.fromkeys(range(len(copies)), Fault("unavailable", str(error)))
+    for fault in faults.values():
+        log.warning("settle.failed", queue=source.name, error_code=fault.code, msg=fault.message)
+    return faults
