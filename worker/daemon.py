@@ -118,4 +118,7 @@ class Daemon:
         )
 
     def _write_status(self) -> None:
-        self._status.write(self._clock.now(), self._assembly.room.taken, self._assembly.lanes.status())
+        assembly, now = self._assembly, self._clock.now()
+        since = assembly.work.running_since()
+        running_since = None if since is None else now - timedelta(seconds=self._clock.monotonic() - since)
+        self._status.write(now, assembly.room.taken, assembly.lanes.status(), running_since)

@@ -37,6 +37,11 @@ class LaneWork:
         self._directory = directory
         self._clock = clock
         self._stop = stop
+        self._started: dict[int, float] = {}
+
+    def running_since(self) -> float | None:
+        """When the task was started that runs longest, in monotonic seconds; None while none runs."""
+        return min(tuple(self._started.values()), default=None)
 
     def offer(self, part: Part) -> Deferral | None:
         """Put a part into its shard's lane; None when it was taken, else why not and when to come again."""
@@ -47,7 +52,9 @@ class LaneWork:
     def run(self) -> None:
         """A worker thread: take a task, run it, and give back what its lane cannot hold."""
         while (taken := self._lanes.take()) is not None:
+            self._started[threading.get_ident()] = self._clock.monotonic()
             reply = self._run(taken.item)
+            del self._started[threading.get_ident()]
             for task, deferral in self._lanes.finished(taken, reply):
                 task.give_back(SHUTDOWN if self._stop.is_set() else deferral)
 

@@ -11,6 +11,7 @@ from tests.support.executing import part_of
 from tests.support.jobs import inbox_rows
 from tests.support.lanes import lanes_of
 from worker.conclusion import Return
+from worker.lane import Reply
 from worker.lane_work import LaneWork
 from worker.lanes import Lanes
 from worker.tasks import Task
@@ -79,3 +80,19 @@ def test_a_part_whose_customer_is_where_it_was_runs(work: Work) -> None:
     """Once."""
     assert work.run() is None
     assert [row["state"] for row in inbox_rows(work.site.path)] == ["succeeded"]
+
+
+def test_it_tells_since_when_what_runs_has_been_running(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine is protected by it while a handler call takes long; nothing runs, nothing is told."""
+    seen: list[float | None] = []
+
+    def run(_: Task) -> Reply:
+        seen.append(work.work.running_since())
+        work.lanes.close()
+        return Reply.NOT_ASKED
+
+    monkeypatch.setattr(work.work, "_run", run)
+    work.work.run()
+
+    assert seen == [work.site.time.clock.monotonic()]
+    assert work.work.running_since() is None
