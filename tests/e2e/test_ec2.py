@@ -1,0 +1,294 @@
+"""An EC2 machine that has to go: its workers drain, its hook is completed, and nothing is lost or doubled."""
+
+import signal
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_once import go_on, slow_job, wait_for_start
+from tests.support.auto_scaling import GROUP, HOOK, AutoScalingSite, auto_scaling_site
+from tests.support.ec2_site import Ec2Site, ec2_section
+from tests.support.imds import STATE, FakeMetadata
+from tests.support.listed_lines import assert_listed
+from tests.support.world import CUSTOMERS, World, job, wait_until
+
+MakeSite = Callable[..., Ec2Site]
+LOAD = 30
+
+
+@pytest.fixture(scope="module")
+def group() -> Iterator[AutoScalingSite]:
+    with auto_scaling_site() as site:
+        site.add_hook()
+        yield site
+
+
+@pytest.fixture
+def make_site(group: AutoScalingSite, tmp_path: Path) -> Iterator[MakeSite]:
+    """Makes the machine; `more` goes into its section `[ec2]`, options into the rest of its configuration."""
+    group.forget()
+    sites: list[Ec2Site] = []
+    with FakeMetadata() as metadata:
+
+        def make(more: str = "", **options: str) -> Ec2Site:
+            requests, results, failures = (
+                f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "results", "failures")
+            )
+            extra = ec2_section(tmp_path, more)
+            world = World(tmp_path, requests, results, failures, {**options, "extra": extra})
+            sites.append(Ec2Site(world, metadata, group))
+            return sites[-1]
+
+        yield make
+        for site in sites:
+            site.close()
+            site.world.close()
+            assert_listed(line for watcher in site.watchers for line in watcher.log())
+
+
+def in_service(site: Ec2Site, **environment: str) -> None:
+    """The machine serves: the group wants it to, and the watcher has begun."""
+    site.metadata.aim_at("InService")
+    site.start_watcher(**environment).wait_for_event("ec2.watching")
+
+
+def send_load(site: Ec2Site) -> list[str]:
+    """Jobs of which some are done, one runs until it is let, and many wait."""
+    quick = [
+        job(f"job-{number}", [CUSTOMERS[number % 3]], rows=[{"order_no": 100 + number}])
+        for number in range(LOAD)
+    ]
+    slow = slow_job(site.world, "slow", ["c-0"], 1)
+    site.world.send(*quick[: LOAD // 2], slow, *quick[LOAD // 2 :])
+    return ["slow", *(one["job_id"] for one in quick)]
+
+
+def assert_nothing_lost_or_doubled(site: Ec2Site, jobs: list[str]) -> None:
+    """A machine that comes after does what is left: each row once, one answer each, nothing counted."""
+    go_on(site.world)
+    heir = site.world.start_worker()
+    heir.wait_for_event("worker.started")
+    site.world.wait_until_settled()
+    assert heir.stop() == 0
+    assert sorted(number for number, _ in site.world.rows()) == [1, *range(100, 100 + LOAD)]
+    assert sorted(result["job_id"] for result in site.world.results()) == sorted(jobs)
+    assert {result["status"] for result in site.world.results()} == {"succeeded"}
+    assert site.world.dead_letters() == []
+    assert [row["attempt"] for one in jobs for row in site.world.inbox(one)] == [0] * len(jobs)
+
+
+class TestScaleIn:
+    def test_under_load_the_hook_waits_until_the_workers_have_drained(self, make_site: MakeSite) -> None:
+        """Heartbeats while a job runs, its end awaited, then one completion; nothing lost or doubled."""
+        site = make_site()
+        workers = [site.start_worker(), site.start_worker()]
+        in_service(site)
+        jobs = send_load(site)
+        wait_for_start(site.world)
+        site.metadata.aim_at("Terminated")
+        wait_until(lambda: bool(site.auto_scaling.heartbeats), "a heartbeat")
+        assert [worker.process.poll() for worker in workers].count(None) >= 1
+        assert site.auto_scaling.completed == []
+        go_on(site.world)
+        wait_until(lambda: bool(site.auto_scaling.completed), "the completion")
+
+        assert [worker.wait() for worker in workers] == [0, 0]
+        asked = {
+            "AutoScalingGroupName": GROUP,
+            "LifecycleHookName": HOOK,
+            "InstanceId": site.auto_scaling.instance_id,
+        }
+        assert site.auto_scaling.heartbeats[0] == asked
+        assert site.auto_scaling.completed == [{**asked, "LifecycleActionResult": "CONTINUE"}]
+        assert site.asked() == ["stop"]
+        assert site.watchers[0].stop() == 0
+        assert_nothing_lost_or_doubled(site, jobs)
+
+    def test_a_completion_that_fails_is_tried_again(self, make_site: MakeSite) -> None:
+        """Refused since nothing waits yet, denied, answered by a load balancer: the machine is let go."""
+        site = make_site()
+        site.auto_scaling.faults["complete_lifecycle_action"] = ["ValidationError", "AccessDenied", "broken"]
+        in_service(site)
+        site.metadata.aim_at("Terminated")
+        wait_until(lambda: bool(site.auto_scaling.completed), "the completion")
+
+        assert site.auto_scaling.calls["complete_lifecycle_action"] == 4
+        (failed,) = site.watchers[0].events("ec2.hook_failed")
+        assert (failed["error_code"], failed["tries"]) == ("ValidationError", 1)
+
+    def test_a_watcher_that_is_killed_meanwhile_is_replaced_by_the_next(self, make_site: MakeSite) -> None:
+        """It finds the machine leaving, sees the drain to its end, and completes the hook."""
+        site = make_site()
+        worker = site.start_worker()
+        in_service(site)
+        site.world.send(slow_job(site.world, "slow", ["c-0"], 1))
+        wait_for_start(site.world)
+        site.metadata.aim_at("Terminated")
+        worker.wait_for_event("worker.stopping")
+        site.watchers[0].signal(signal.SIGKILL)
+        site.watchers[0].wait()
+        site.start_watcher().wait_for_event("ec2.heartbeat")
+        go_on(site.world)
+        wait_until(lambda: bool(site.auto_scaling.completed), "the completion")
+
+        assert worker.wait() == 0
+        assert [result["job_id"] for result in site.world.results()] == ["slow"]
+
+    def test_workers_that_outlast_the_limit_are_hurried_and_the_machine_goes(
+        self, make_site: MakeSite
+    ) -> None:
+        """The second signal gives back what runs; the hook is completed and waits no longer."""
+        site = make_site('drain_limit = "2s"\nrelease_margin = "1500ms"', drain="60s")
+        worker = site.start_worker()
+        in_service(site)
+        site.world.send(slow_job(site.world, "stuck", ["c-0"], 1))
+        wait_for_start(site.world)
+        site.metadata.aim_at("Terminated")
+
+        assert worker.wait() == 0
+        wait_until(lambda: bool(site.auto_scaling.completed), "the completion")
+        assert site.asked() == ["stop", "hurry"]
+        assert site.world.request.depth() == (1, 0, 0)
+
+
+class TestSpot:
+    def test_under_load_what_cannot_end_in_time_is_given_back(self, make_site: MakeSite) -> None:
+        """Before the machine is taken: stopped at the notice, hurried before its end, no hook called."""
+        site = make_site('release_margin = "118s"', drain="10m")
+        worker = site.start_worker()
+        in_service(site)
+        jobs = send_load(site)
+        wait_for_start(site.world)
+        site.metadata.announce_interruption(datetime.now(UTC) + timedelta(minutes=2))
+        site.watchers[0].wait_for_event("ec2.drained")
+
+        assert worker.wait() == 0
+        assert site.asked() == ["stop", "hurry"]
+        (hurried,) = site.watchers[0].events("ec2.hurried")
+        assert hurried["left_ms"] <= 118_000
+        assert worker.events("worker.stopped")[0]["abandoned"] == 1
+        assert site.auto_scaling.completed == []
+        assert_nothing_lost_or_doubled(site, jobs)
+
+    def test_a_notice_during_a_scale_in_shortens_the_time(self, make_site: MakeSite) -> None:
+        """What began with an hour ends within the two minutes, and the hook is completed."""
+        site = make_site('release_margin = "10m"', drain="10m")
+        worker = site.start_worker()
+        in_service(site)
+        site.world.send(slow_job(site.world, "stuck", ["c-0"], 1))
+        wait_for_start(site.world)
+        site.metadata.aim_at("Terminated")
+        worker.wait_for_event("worker.stopping")
+        assert site.asked() == ["stop"]
+        site.metadata.announce_interruption(datetime.now(UTC) + timedelta(minutes=2))
+
+        assert worker.wait() == 0
+        wait_until(lambda: bool(site.auto_scaling.completed), "the completion")
+        assert site.asked() == ["stop", "hurry"]
+
+
+class TestRebalance:
+    def test_a_recommendation_is_logged_and_changes_nothing(self, make_site: MakeSite) -> None:
+        """The machine may live on for long, and nobody would take its place."""
+        site = make_site()
+        in_service(site)
+        site.metadata.recommend_rebalance(datetime.now(UTC))
+        site.watchers[0].wait_for_event("ec2.rebalance_recommended")
+        looked = site.metadata.reads[STATE]
+        wait_until(lambda: site.metadata.reads[STATE] > looked + 2, "two more looks")
+
+        assert site.watchers[0].stop() == 0
+        assert len(site.watchers[0].events("ec2.rebalance_recommended")) == 1
+        assert site.asked() == []
+
+    def test_it_drains_where_that_is_wanted(self, make_site: MakeSite) -> None:
+        """For a group that replaces such machines."""
+        site = make_site('on_rebalance = "drain"')
+        worker = site.start_worker()
+        in_service(site)
+        site.metadata.recommend_rebalance(datetime.now(UTC))
+
+        assert worker.wait() == 0
+        assert site.asked() == ["stop"]
+        assert site.auto_scaling.completed == []
+
+
+class TestComingBack:
+    @pytest.mark.parametrize("aside", ["Standby", "Warmed:Running"])
+    def test_a_machine_that_comes_back_into_service_starts_its_workers(
+        self, make_site: MakeSite, aside: str
+    ) -> None:
+        """Put aside it works no more; back in service it does."""
+        site = make_site()
+        in_service(site)
+        site.metadata.aim_at(aside)
+        site.watchers[0].wait_for_event("ec2.drained")
+        site.metadata.aim_at("InService")
+        wait_until(lambda: site.asked() == ["stop", "start"], "the start")
+
+    def test_metadata_that_fail_change_nothing(self, make_site: MakeSite) -> None:
+        """Errors and a new token are neither a reason to leave nor to come back."""
+        site = make_site()
+        in_service(site)
+        site.metadata.fail(STATE, 5)
+        site.metadata.forget_tokens()
+        wait_until(lambda: not site.metadata._failing[STATE], "five errors")
+        site.metadata.aim_at("Standby")
+        site.watchers[0].wait_for_event("ec2.drained")
+        site.metadata.fail(STATE, 5)
+        wait_until(lambda: not site.metadata._failing[STATE], "five errors")
+
+        assert site.asked() == ["stop"]
+        assert site.watchers[0].stop() == 0
+        assert [line["tries"] for line in site.watchers[0].events("ec2.metadata_failed")] == [1, 1]
+
+
+class TestElsewhere:
+    def test_where_there_are_no_metadata_it_leaves_for_good(self, make_site: MakeSite) -> None:
+        """One line, and the status at which systemd does not start it again."""
+        site = make_site()
+        site.metadata.is_switched_off = True
+        watcher = site.start_watcher()
+
+        assert watcher.wait() == 79
+        (line,) = watcher.log()
+        assert (line["event"], line["level"]) == ("ec2.nothing_to_watch", "info")
+        assert "switched off" in line["error"]
+
+    def test_metadata_that_are_disabled_are_not_asked_for(self, make_site: MakeSite) -> None:
+        """By the variable that all AWS programs heed."""
+        site = make_site()
+        watcher = site.start_watcher(AWS_EC2_METADATA_DISABLED="true")
+
+        assert watcher.wait() == 79
+        assert site.metadata.tokens_given == 0
+
+    def test_a_machine_in_no_group_drains_at_a_spot_notice(self, make_site: MakeSite) -> None:
+        """No state to read, no hook to complete, no call to Auto Scaling."""
+        site = make_site()
+        worker = site.start_worker()
+        site.start_watcher(HTTP_PROXY="http://127.0.0.1:9").wait_for_event("ec2.watching")
+        site.metadata.announce_interruption(datetime.now(UTC) + timedelta(minutes=2))
+
+        assert worker.wait() == 0
+        assert not site.auto_scaling.calls
+
+
+class TestProtection:
+    def test_a_long_handler_call_costs_two_calls_and_a_short_one_none(self, make_site: MakeSite) -> None:
+        """Protected while it runs longer than the set time, and chosen again afterwards."""
+        site = make_site('protect_after = "11s"')
+        worker = site.start_worker()
+        in_service(site)
+        site.world.send(slow_job(site.world, "long", ["c-0"], 1))
+        wait_for_start(site.world)
+        site.watchers[0].wait_for_event("ec2.protected")
+        assert site.auto_scaling.is_protected()
+        go_on(site.world)
+        site.watchers[0].wait_for_event("ec2.unprotected")
+
+        assert not site.auto_scaling.is_protected()
+        assert site.auto_scaling.calls["set_instance_protection"] == 2
+        assert worker.stop() == 0
