@@ -39,6 +39,7 @@ CODES: Final[dict[str, str]] = {
     "worker_killed": "The process died three times while it ran this part.",
     # The part is tried again; these end a part only when its attempts are used up.
     "statement_timeout": "A statement took longer than allowed.",
+    "part_timeout": "The part took longer than its job type may take.",
     "retry_requested": "The handler asked for another try.",
     "handler_error": "The handler raised an error that it did not expect.",
     "transaction_conflict": "Deadlocks or serialization failures went on after several tries.",

@@ -30,6 +30,13 @@ class ConnectionLost(KnownFailure):
         super().__init__(failure_of(failure_codes.AWAY, "the connection was lost"))
 
 
+class OutOfTime(KnownFailure):
+    """The part took longer than it may, whatever it made of the error that its last statement got."""
+
+    def __init__(self) -> None:
+        super().__init__(failure_of(failure_codes.OUT_OF_TIME))
+
+
 class PartConnection(Connection):
     """A connection on which a second transaction is refused in words that a handler's author understands.
 
@@ -112,7 +119,7 @@ def guarded_transaction(connection: PartConnection) -> Iterator[None]:
 
     Raises:
         ConnectionLost: the block raised something else than the lost connection's own error, which says
-            nothing about the part: the transaction is gone with the connection.
+            nothing about the part: the transaction is gone with the connection. `OutOfTime` stays as it is.
     """
     transaction = GuardedTransaction(connection)
     try:
@@ -120,7 +127,7 @@ def guarded_transaction(connection: PartConnection) -> Iterator[None]:
     except BaseException as error:
         lost = connection.invalidated
         transaction.roll_back_as_owner()
-        if lost and isinstance(error, Exception) and not _tells_of_lost_connection(error):
+        if lost and isinstance(error, Exception) and not _tells_why(error):
             raise ConnectionLost from error
         raise
     passed("before_commit")
@@ -128,5 +135,5 @@ def guarded_transaction(connection: PartConnection) -> Iterator[None]:
     passed("after_commit")
 
 
-def _tells_of_lost_connection(error: Exception) -> bool:
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+def _tells_why(error: Exception) -> bool:
+    return isinstance(error, OutOfTime) or (isinstance(error, DBAPIError) and error.connection_invalidated)

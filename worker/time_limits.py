@@ -1,0 +1,127 @@
+"""Time limits: a handler that takes longer than its job type may is ended, or else its thread is given up."""
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final
+
+import structlog
+
+from shards.guard import OutOfTime, PartConnection
+from shards.interruption import Interrupter
+
+LOOK_SECONDS: Final = 1.0
+
+log = structlog.get_logger()
+
+
+class TimeLimits:
+    """Ends handlers whose time is up; thread-safe, `run` has a thread of its own.
+
+    Then the statement that runs is cancelled, again every second, and whatever the handler makes of that, its
+    transaction is rolled back: `OutOfTime`. A thread that does not come back for so long after that is given
+    up: its connection is cut, so that the server rolls back, and `give_up` is told the thread's number.
+    """
+
+    def __init__(
+        self, grace_seconds: float, clock: Callable[[], float], give_up: Callable[[int], None]
+    ) -> None:
+        self._grace_seconds = grace_seconds
+        self._clock = clock
+        self._give_up = give_up
+        self._lock = threading.Lock()
+        self._running: set[Limited] = set()
+
+    def within(self, seconds: float, connection: PartConnection) -> "Limited":
+        """A `with` block for a handler's work on this connection, by the thread that does it.
+
+        The block raises `OutOfTime` when it took longer, and the connection is closed then.
+        """
+        return Limited(self, self._clock() + seconds, connection)
+
+    def run(self, stop: threading.Event) -> None:
+        """Look every second until stopped."""
+        while not stop.wait(LOOK_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """Do what is due now."""
+        now = self._clock()
+        with self._lock:
+            late = [limited for limited in self._running if now >= limited.deadline]
+        for limited in late:
+            if now >= limited.deadline + self._grace_seconds:
+                self._let_go(limited)
+            else:
+                limited.cancel()
+
+    def begin(self, limited: "Limited") -> None:
+        """The block is entered."""
+        with self._lock:
+            self._running.add(limited)
+
+    def end(self, limited: "Limited") -> None:
+        """The block is left."""
+        with self._lock:
+            self._running.discard(limited)
+
+    def _let_go(self, limited: "Limited") -> None:
+        self.end(limited)
+        if limited.cut():
+            self._give_up(limited.thread)
+
+
+class Limited:
+    """One handler's work while it runs; made by `TimeLimits.within`."""
+
+    __slots__ = (
+        "_connection",
+        "_interrupter",
+        "_is_late",
+        "_is_over",
+        "_limits",
+        "_lock",
+        "deadline",
+        "thread",
+    )
+
+    def __init__(self, limits: TimeLimits, deadline: float, connection: PartConnection) -> None:
+        self.deadline = deadline
+        self.thread = threading.get_ident()
+        self._limits = limits
+        self._connection = connection
+        self._interrupter = Interrupter(connection)
+        # held while the connection is interrupted, so that it is nobody else's by then
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._is_late = False
+
+    def cancel(self) -> None:
+        """Cancel the statement that runs; from now on the work is late, however it ends."""
+        with self._lock:
+            if not self._is_over:
+                self._is_late = True
+                self._interrupter.cancel()
+
+    def cut(self) -> bool:
+        """Cut the connection; False when the work is over already."""
+        with self._lock:
+            if not self._is_over:
+                self._is_late = True
+                self._interrupter.cancel()
+                self._interrupter.cut()
+            return not self._is_over
+
+    def __enter__(self) -> None:
+        self._limits.begin(self)
+
+    def __exit__(
+        self, _type: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._limits.end(self)
+        with self._lock:
+            self._is_over = True
+        if self._is_late:
+            # a cancellation that is still on its way must not meet another part's statement
+            self._connection.invalidate()
+            raise OutOfTime from error
