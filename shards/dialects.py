@@ -45,9 +45,10 @@ def insert_unless_present(
     try:
         return execute_ready(connection, claim, new) == 1
     except IntegrityError as error:
-        if _is_mariadb_duplicate(error):
-            return False
-        raise
+        if not _is_mariadb_duplicate(error):
+            raise
+        _let_go_of_duplicate(connection)
+        return False
 
 
 def _claim_statement(dialect: str, *, placed: bool) -> Insert:
@@ -76,6 +77,14 @@ _CLAIMS: Final[Mapping[tuple[str, bool], Insert]] = {
 
 def _is_mariadb_duplicate(error: IntegrityError) -> bool:
     return error.orig is not None and error.orig.args[:1] == (MARIADB_DUPLICATE_ENTRY,)
+
+
+def _let_go_of_duplicate(connection: Connection) -> None:
+    """Begin the transaction anew: its only statement got a shared lock on the row that was in its way.
+
+    Whoever keeps that and then asks for the row alone, deadlocks with each other one that does the same.
+    """
+    connection.exec_driver_sql("ROLLBACK")
 
 
 def same_transaction(dialect: str) -> ColumnElement[bool]:

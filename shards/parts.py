@@ -52,7 +52,10 @@ class ForeignFailure(KnownFailure):
 
 
 class StartedBefore(Exception):
-    """A start of the part came to no end: it may have killed its process."""
+    """There are `starts` of the part that came to no end, other than was thought: it may kill its process."""
+
+    def __init__(self, starts: int) -> None:
+        self.starts = starts
 
 
 class RetryInterrupted(KnownFailure):
@@ -127,17 +130,14 @@ class PartStore:
         )
 
     def count_start(
-        self, identity: PartIdentity, max_starts: int, killed: bytes, *, only_first: bool = False
+        self, identity: PartIdentity, max_starts: int, killed: bytes, *, known: int | None = None
     ) -> Outcome | None:
         """Record that a suspect part is about to start: `None`, and it may.
 
-        After `max_starts` starts without an end it may not: the part failed with the body `killed`. With
-        `only_first`, a part that has any start without an end is left as it is.
-
-        Raises:
-            StartedBefore: `only_first` was asked for, and it is not the first.
+        After `max_starts` starts without an end it may not: the part failed with the body `killed`. Raises
+        `StartedBefore`, and leaves the part, if it has other than `known` starts without an end.
         """
-        return self._record(partial(self._count_start, identity, max_starts, killed, only_first=only_first))
+        return self._record(partial(self._count_start, identity, max_starts, killed, known=known))
 
     def take_back_start(self, identity: PartIdentity) -> None:
         """Take back a start that came to no end through no fault of the part: busy, shutdown, shard away."""
@@ -206,14 +206,14 @@ class PartStore:
         killed: bytes,
         connection: Connection,
         *,
-        only_first: bool,
+        known: int | None,
     ) -> Outcome | None:
         now = self._clock()
         claimed = self._claim(connection, identity, now)
         if isinstance(claimed, Outcome):
             return claimed
-        if claimed.starts and only_first:
-            raise StartedBefore
+        if known is not None and claimed.starts != known:
+            raise StartedBefore(claimed.starts)
         if claimed.starts >= max_starts:
             outcome = Outcome("failed", identity.run, killed, dead_letter=True, attempt=claimed.attempt)
             return end_with_outcome(connection, identity, claimed, outcome, now)

@@ -28,6 +28,7 @@ from worker.logs import handler_logger
 from worker.middleware import Middleware, chain
 
 ALONE_PATIENCE_SECONDS: Final = 10.0
+START_SETTLES_SECONDS: Final = 1.0
 PLACEMENT_STALE_DELAY: Final = timedelta(seconds=1)
 
 log = structlog.get_logger()
@@ -84,17 +85,20 @@ class Executor:
     def _run(self, part: Part) -> Report:
         suspect = part.owner.suspect
         with self._gate.together():
-            report = self._try(part, self._start_first if suspect else self._work_or_refuse)
-        return self._run_alone(part) if isinstance(report, StartedBefore) else report
+            report = self._try(part, partial(self._start, known=0) if suspect else self._work_or_refuse)
+        return self._run_alone(part, report.starts) if isinstance(report, StartedBefore) else report
 
-    def _run_alone(self, part: Part) -> Report:
+    def _run_alone(self, part: Part, starts: int) -> Report:
         """Run a part that may have killed a process: alone, so that no other part pays for it.
 
         Many receives alone are no reason: they come from shards that were away or busy too, and everybody
-        else would stand still for parts that only wait.
+        else would stand still for parts that only wait. Nor are starts of others that are about to claim the
+        part: whoever lives has claimed it a moment later, and the part is busy then.
         """
+        if self._stop.wait(START_SETTLES_SECONDS):
+            return shutdown_deferral()
         with self._gate.alone(ALONE_PATIENCE_SECONDS) as alone:
-            report = self._try(part, self._start_again) if alone else self._busy("busy")
+            report = self._try(part, partial(self._start, known=starts)) if alone else self._busy("busy")
         return self._busy("busy") if isinstance(report, StartedBefore) else report
 
     def _try(self, part: Part, action: Callable[[PartStore, Part], Outcome]) -> Report | StartedBefore:
@@ -192,23 +196,17 @@ class Executor:
             value = handler.call(payload, self._context(part, connection))
         return succeeded(part.request.customer_id, value)
 
-    def _start_first(self, store: PartStore, part: Part) -> Outcome:
-        return self._start_then_work(store, part, only_first=True)
-
-    def _start_again(self, store: PartStore, part: Part) -> Outcome:
-        return self._start_then_work(store, part, only_first=False)
-
-    def _start_then_work(self, store: PartStore, part: Part, *, only_first: bool) -> Outcome:
+    def _start(self, store: PartStore, part: Part, *, known: int) -> Outcome:
         if part.refusal is not None:
             return self._work_or_refuse(store, part)
-        found = None if part.start_counted else self._count_start(store, part, only_first=only_first)
+        found = None if part.start_counted else self._count_start(store, part, known)
         return found or self._take_back_unless_ended(store, part)
 
-    def _count_start(self, store: PartStore, part: Part, *, only_first: bool) -> Outcome | None:
+    def _count_start(self, store: PartStore, part: Part, known: int) -> Outcome | None:
         starts = self._settings.retry.max_starts
         error = error_of("worker_killed", f"The process died {starts} times while it ran this part.")
         killed = failed(part.request.customer_id, error)
-        found = store.count_start(part.identity, starts, killed, only_first=only_first)
+        found = store.count_start(part.identity, starts, killed, known=known)
         part.start_counted = found is None
         return found
 

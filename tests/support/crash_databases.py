@@ -55,9 +55,17 @@ class Databases:
         """How many orders each customer has."""
         return Counter(row["customer_id"] for row in self._query("SELECT customer_id FROM orders"))
 
+    def order_numbers(self) -> list[int]:
+        """The number of each order, in order."""
+        return sorted(int(row["order_no"]) for row in self._query("SELECT order_no FROM orders"))
+
     def inbox(self) -> dict[str, dict[str, Any]]:
         """The inbox's rows by customer."""
-        return {row["customer_id"]: row for row in self._query("SELECT * FROM shardworker_inbox")}
+        return {row["customer_id"]: row for row in self.inbox_rows()}
+
+    def inbox_rows(self) -> list[dict[str, Any]]:
+        """The inbox's rows."""
+        return self._query("SELECT * FROM shardworker_inbox")
 
     def lock_waiters(self) -> int:
         """How many transactions of the server wait for another one's lock."""

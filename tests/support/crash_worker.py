@@ -33,12 +33,14 @@ forking = multiprocessing.get_context("forkserver")
 class Death:
     """How the process ends itself: at the n-th passing of a point, or as SQLite's first COMMIT begins.
 
-    With `torn`, SQLite's COMMIT is ended by the system amid its writing.
+    With `torn`, SQLite's COMMIT is ended by the system amid its writing. `by` SIGSTOP it only
+    stands still, until somebody lets it go on.
     """
 
     point: Point | None = None
     passing: int = 1
     torn: bool = False
+    by: signal.Signals = signal.SIGKILL
 
 
 @dataclass(frozen=True)
@@ -116,14 +118,14 @@ def _prepare(death: Death, note: Path) -> None:
         if point == death.point:
             passings.append(point)
             if len(passings) == death.passing:
-                _die(note)
+                _die(note, death.by)
 
     watchers.append(watch)
 
 
-def _die(note: Path) -> None:
+def _die(note: Path, number: signal.Signals = signal.SIGKILL) -> None:
     note.touch()
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), number)
 
 
 def _die_in_commit(note: Path, *, torn: bool) -> None:

@@ -195,14 +195,15 @@ class PartProtocol:
         assert stored is not None
         assert (stored[:16], len(stored)) == ("kaffee \\u2615\\xe", 255)
 
-    def test_only_a_first_start_is_counted_where_that_is_asked_for(self, shard: Shard) -> None:
-        """A part with a start without an end is told from one that was only received often."""
+    def test_a_start_is_counted_only_beside_those_that_are_known(self, shard: Shard) -> None:
+        """Of many who know of the same deaths one starts the part: the others do not die with it."""
         store = store_on(shard)
 
-        assert store.count_start(identity(), 3, b"killed", only_first=True) is None
-        with pytest.raises(StartedBefore):
-            store.count_start(identity(), 3, b"killed", only_first=True)
-        assert the_row(shard).starts == 1
+        for known in (0, 1):
+            assert store.count_start(identity(), 3, b"killed", known=known) is None
+            with pytest.raises(StartedBefore) as error:
+                store.count_start(identity(), 3, b"killed", known=known)
+            assert error.value.starts == the_row(shard).starts == known + 1
 
     def test_a_start_that_is_taken_back_does_not_count(self, shard: Shard) -> None:
         """Nor does one that ended in a counted attempt; and there is never less than none."""

@@ -110,6 +110,19 @@ class SqsServer:
         """Forget all faults."""
         self._faults.clear()
 
+    def act(self, queue: str, action: Callable[[], object]) -> None:
+        """Do something in the server's own thread; receives that wait at the queue see what came of it."""
+        assert self._loop is not None
+        done = Event()
+
+        def run() -> None:
+            action()
+            self._wake(self.service.queues[queue])
+            done.set()
+
+        self._loop.call_soon_threadsafe(run)
+        done.wait(READY_SECONDS)
+
     async def serve(self) -> None:
         """Listen until `stop`."""
         self._loop = asyncio.get_running_loop()

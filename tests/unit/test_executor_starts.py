@@ -16,9 +16,15 @@ from worker.conclusion import Deferral
 from worker.executor import Away, Ended, Report
 from worker.job_in_hand import Part
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = pytest.mark.usefixtures("quiet", "impatient")
 
 SUSPECT: dict[str, Any] = {"receive_count": 5}
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else is about to claim the part."""
+    monkeypatch.setattr("worker.executor.START_SETTLES_SECONDS", 0.0)
 
 
 def test_the_start_of_a_suspect_part_is_recorded_before_it_runs(site: Site) -> None:
@@ -145,3 +151,14 @@ def test_a_part_that_was_only_received_often_keeps_nobody_waiting(
         with locked(site):
             assert isinstance(run(site, **SUSPECT), Deferral)
         assert isinstance(run(site, **SUSPECT), Ended)
+
+
+def test_a_stop_does_not_wait_for_starts_to_settle(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The part is given back at once, and its starts stay as they are."""
+    monkeypatch.setattr("worker.executor.START_SETTLES_SECONDS", 60.0)
+    part = part_of(site, **SUSPECT)
+    site.executor._store(part).count_start(part.identity, 3, b"")
+    site.stop.set()
+
+    assert site.executor.run(part) == Deferral(timedelta(), "shutdown")
+    assert (the_row(site)["starts"], orders(site.path)) == (1, [])
