@@ -23,6 +23,7 @@ from worker.lane_work import LaneWork
 from worker.lanes import Lanes
 from worker.leases import Leases
 from worker.letters import Letters
+from worker.long_held import LongHeld
 from worker.middleware import load_middleware
 from worker.objects import ObjectStore, open_object_store
 from worker.options import ConsumeOptions
@@ -130,7 +131,7 @@ class _Assembler:
             intake=intake,
             lanes=lanes,
             work=work,
-            keeper=LaneKeeper(lanes, directory, stop),
+            keeper=LaneKeeper(lanes, directory, stop, [LongHeld(lanes, intake.jobs, clock).give_back]),
             settler=settler,
             running_results=running_results,
             shards=shards,

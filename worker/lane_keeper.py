@@ -1,7 +1,7 @@
 """Looks after what waits in the lanes: gives back what they cannot hold or belongs elsewhere by now."""
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -20,12 +20,20 @@ class LaneKeeper:
 
     What is held for a shard that is away can be held for long. So every few seconds the directory is asked
     whether its customers are still to be found there: an operator may have paused, moved or given up one.
+    As often the `chores` are done, none of which may take long.
     """
 
-    def __init__(self, lanes: Lanes[Task], directory: Directory, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        lanes: Lanes[Task],
+        directory: Directory,
+        stop: threading.Event,
+        chores: Sequence[Callable[[], None]] = (),
+    ) -> None:
         self._lanes = lanes
         self._directory = directory
         self._stop = stop
+        self._chores = chores
         self._turns = 0
 
     def run(self) -> None:
@@ -40,6 +48,8 @@ class LaneKeeper:
         self._turns += 1
         if self._turns % TURNS_TO_LOOK == 0:
             self._give_back_misplaced()
+            for chore in self._chores:
+                chore()
 
     def _give_back_misplaced(self) -> None:
         held = self._lanes.held_away()

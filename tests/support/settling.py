@@ -26,6 +26,32 @@ SETTINGS = Settings.model_validate(
 )
 
 
+class Hands:
+    """Moves a settler's stages, which have no threads here, one batch at a time."""
+
+    def __init__(self, settler: Settler) -> None:
+        self._settler = settler
+        self._again: dict[str, list[Any]] = {name: [] for name in STAGES}
+
+    def has_work(self, name: str) -> bool:
+        """Whether something waits before a stage."""
+        return bool(self._again[name]) or self._settler.stages()[name].depth() > 0
+
+    def step(self, name: str) -> None:
+        """Let one stage send one batch, if it has any."""
+        if self.has_work(name):
+            stage = self._settler.stages()[name]
+            stage._hurried = True
+            again = stage._flush(stage._collect(self._again[name]))  # type: ignore[arg-type]
+            self._again[name] = list(again)
+
+    def run(self, rounds: int = 20) -> None:
+        """Let every stage send what it can."""
+        for _ in range(rounds):
+            for name in STAGES:
+                self.step(name)
+
+
 class Office:
     """A settler over queues in memory, whose stages are moved by hand, one batch at a time."""
 
@@ -40,7 +66,8 @@ class Office:
         letters = Letters(self.store, bucket, "host:1", self.time.clock)
         outlets = Outlets(self.response, self.failure)
         self.settler = Settler(outlets, letters, SETTINGS, self.leases, self.room, self.time.clock)
-        self._again: dict[str, list[Any]] = {name: [] for name in STAGES}
+        hands = Hands(self.settler)
+        self.has_work, self.step, self.run = hands.has_work, hands.step, hands.run
         self._numbers = itertools.count(1)
 
     def take(self, body: str, source: MemoryTransport) -> Held:
@@ -65,24 +92,6 @@ class Office:
         held = self.receive(copies)
         self.settler.settle(held, conclusion, Facts(identity_for(held[0])))
         return held
-
-    def has_work(self, name: str) -> bool:
-        """Whether something waits before a stage."""
-        return bool(self._again[name]) or self.settler.stages()[name].depth() > 0
-
-    def step(self, name: str) -> None:
-        """Let one stage send one batch, if it has any."""
-        if self.has_work(name):
-            stage = self.settler.stages()[name]
-            stage._hurried = True
-            again = stage._flush(stage._collect(self._again[name]))  # type: ignore[arg-type]
-            self._again[name] = list(again)
-
-    def run(self, rounds: int = 20) -> None:
-        """Let every stage send what it can."""
-        for _ in range(rounds):
-            for name in STAGES:
-                self.step(name)
 
     def deeds(self, *, beside: str = "extend") -> list[tuple[str, str]]:
         """What the queues accepted since the messages were sent: queue and action."""

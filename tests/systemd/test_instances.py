@@ -1,0 +1,154 @@
+"""Instances under a real systemd: they get ready, drain, come back and are restarted, and lose nothing."""
+
+from collections import Counter
+from pathlib import Path
+
+from tests.support.postgresql import running_postgresql
+from tests.support.private_server import PASSWORD
+from tests.support.server_world import Place, ServerWorld
+from tests.support.systemd_world import SystemdWorld, unit
+from tests.support.world import HOMES, job, wait_until
+from tests.systemd.conftest import MakeWorld, install
+
+WORKED = {"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0"}
+
+
+def slow_job(world: SystemdWorld, job_id: str) -> dict[str, object]:
+    """A job that waits for the file `go_on` and says by files with `started` in their name that it does."""
+    paths = {name: str(world.world.directory / name) for name in ("started", "go_on")}
+    return job(job_id, type="orders.slow", payload=paths)
+
+
+def test_a_started_instance_is_ready(world: SystemdWorld) -> None:
+    """`systemctl start` returns when the worker takes jobs, and not before."""
+    world.start(1)
+
+    assert world.events(1, "worker.started")
+    assert world.box.show(unit(1), "ActiveState", "User") == {"ActiveState": "active", "User": "shardworker"}
+
+
+def test_a_stop_lets_the_running_job_end(world: SystemdWorld) -> None:
+    """The job that runs is finished and answered, then the process leaves in good order."""
+    world.start(1)
+    world.world.send(slow_job(world, "j1"))
+    world.wait_for_file(world.world.directory / "started")
+
+    stop = world.box.start("systemctl", "stop", unit(1))
+    world.wait_for(1, SubState="stop-sigterm")
+    assert stop.poll() is None
+    (world.world.directory / "go_on").touch()
+    assert stop.communicate(timeout=30) == ("", "")
+
+    assert world.box.show(unit(1), *WORKED) == WORKED
+    assert [result["status"] for result in world.world.results()] == ["succeeded"]
+    assert world.events(1, "worker.stopped")[0]["abandoned"] == 0
+
+
+def test_a_killed_worker_comes_back_and_does_its_job_again(make_world: MakeWorld) -> None:
+    """It is started anew, and what it had in hand comes when its lease ends: the row stands once."""
+    world = make_world(lease="2s")
+    world.start(1)
+    world.world.send(slow_job(world, "j1"))
+    world.wait_for_file(world.world.directory / "started")
+    killed = world.main_pid(1)
+
+    world.box.run("kill", "-KILL", str(killed))
+    world.wait_for(1, NRestarts="1", ActiveState="active", SubState="running")
+    (world.world.directory / "go_on").touch()
+    world.world.wait_until_settled()
+
+    assert world.main_pid(1) != killed
+    assert len(world.world.rows()) == 1
+    assert [result["status"] for result in world.world.results()] == ["succeeded"]
+
+
+def test_a_wrong_configuration_is_not_tried_again(world: SystemdWorld) -> None:
+    """Status 78: the start fails at once, and stays failed until somebody corrects the file."""
+    world.use("Environment=SHARDWORKER__WORKER__CONCURRENCY=many\n")
+    started = world.box.ask("systemctl", "start", unit(1))
+
+    failed = {"ActiveState": "failed", "ExecMainStatus": "78", "NRestarts": "0"}
+    assert started.returncode != 0
+    assert world.box.show(unit(1), *failed) == failed
+    assert any("SHARDWORKER__WORKER__CONCURRENCY" in line for line in world.box.journal(unit(1)))
+
+
+def test_a_worker_that_leaves_for_good_stays_away(world: SystemdWorld) -> None:
+    """Status 79 is no failure, and nobody starts it again."""
+    leaves = "systemd-notify --ready; exit 79"
+    world.use(f"NotifyAccess=all\nExecStart=\nExecStart=/bin/sh -c '{leaves}'\n")
+    world.box.ask("systemctl", "start", unit(1))
+
+    gone = {"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "79", "NRestarts": "0"}
+    world.wait_for(1, **gone)
+
+
+def test_the_target_starts_and_stops_the_enabled_instances(world: SystemdWorld) -> None:
+    """One name for all instances of a machine, whatever their number."""
+    world.give_away()
+    instances = [unit(1), unit(2)]
+    world.box.run("systemctl", "enable", *instances)
+    world.box.run("systemctl", "start", "shardworker.target")
+    world.wait_for(1, ActiveState="active")
+    world.wait_for(2, ActiveState="active")
+
+    world.box.run("systemctl", "stop", "shardworker.target", *instances)
+    world.box.run("systemctl", "disable", *instances)
+
+    assert [world.box.show(one, *WORKED) for one in instances] == [WORKED, WORKED]
+
+
+def test_boto3_psycopg_and_a_credential_work_in_the_sandbox(
+    make_world: MakeWorld,
+) -> None:
+    """Jobs come from SQS and go into PostgreSQL, with a password that the workers' user cannot read."""
+    world = make_world(sqs=True)
+    with running_postgresql() as server:
+        server.create_database("eu1")
+        urls = server.url("eu1"), server.url("eu1", password=None)
+        served = ServerWorld(world.world, [Place("eu1", *urls, server="db")])
+        world.box.write("/etc/shardworker/passwords/eu1", f"{PASSWORD}\n")
+        world.use("Environment=SHARDWORKER__SHARDS__EU1__PASSWORD_FILE=credential:eu1\n")
+        world.start(1)
+        world.world.send(job("j1", ["c-eu1"], rows=[{"order_no": 1}]))
+        world.world.wait_until_settled()
+
+        assert served.rows("eu1") == Counter({1: 1})
+        assert [result["status"] for result in world.world.results()] == ["succeeded"]
+    unreadable = world.box.ask("setpriv", "--reuid=shardworker", "cat", "/etc/shardworker/passwords/eu1")
+    assert "Permission denied" in unreadable.stderr
+
+
+def test_an_upgrade_and_its_way_back_lose_and_double_nothing(make_world: MakeWorld, wheel: Path) -> None:
+    """Two instances change their version one by one and back, while jobs come: each is done once."""
+    world = make_world(sqs=True)
+    install(world.box, world.box.shared / wheel.name, "new")
+    world.start(1, 2)
+    sent: list[str] = []
+    for version, other in (("new", "old"), ("old", "new")):
+        switch = world.box.start("shardworker-switch", version)
+        while switch.poll() is None:
+            sent += send_some(world, len(sent))
+        told, complaints = switch.communicate()
+        assert (switch.returncode, complaints) == (0, "")
+        assert told.endswith(f"Instances start from {version}. Before: {other}\n")
+        assert world.interpreter(1).startswith(f"/opt/shardworker/versions/{version}/")
+    world.world.wait_until_settled()
+
+    assert Counter(result["job_id"] for result in world.world.results()) == Counter(sent)
+    assert len(world.world.rows()) == len(sent)
+    assert world.world.dead_letters() == []
+    assert {row["attempt"] for one in sent for row in world.world.inbox(one)} == {0}
+    assert {len(world.events(instance, "worker.stopped")) for instance in (1, 2)} == {2}
+
+
+def send_some(world: SystemdWorld, first: int) -> list[str]:
+    """Send ten jobs, and wait until most of what was sent is settled."""
+    customers = list(HOMES)
+    jobs = [
+        job(f"j{number}", [customers[number % len(customers)]], rows=[{"order_no": number}])
+        for number in range(first, first + 10)
+    ]
+    world.world.send(*jobs)
+    wait_until(lambda: sum(world.world.request.depth()) < 50, "the workers to keep up")
+    return [one["job_id"] for one in jobs]

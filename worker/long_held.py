@@ -1,0 +1,39 @@
+"""Gives back the jobs that have waited for an absent shard for nearly as long as SQS lets them be held."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from worker.clock import Clock
+from worker.conclusion import Deferral
+from worker.job_in_hand import JobInHand
+from worker.lanes import Lanes
+from worker.tasks import Task
+
+HELD_SECONDS_MAXIMUM: Final = timedelta(hours=10).total_seconds()
+"""SQS ends a hold twelve hours after the receive; what is left is for the release, and its delay."""
+
+HELD_LONG: Final = Deferral(timedelta(minutes=5), "shard_away")
+
+
+class LongHeld:
+    """Looks after jobs that wait in lanes whose shard is away; `jobs` are all that are in hand.
+
+    A hold that ends by itself loses nothing: the message comes again and is joined to its job. But it gets
+    older with each, and its queue forgets it in the end; given back in time, it is sent anew when it is old.
+    """
+
+    def __init__(self, lanes: Lanes[Task], jobs: Callable[[], list[JobInHand]], clock: Clock) -> None:
+        self._lanes = lanes
+        self._jobs = jobs
+        self._clock = clock
+
+    def give_back(self) -> None:
+        """Give back what has waited too long; what else of these jobs runs goes on to its end."""
+        since = self._clock.monotonic() - HELD_SECONDS_MAXIMUM
+        old = {job for job in self._jobs() if job.held[0].started_at <= since}
+        waiting = [task for task in self._lanes.held_away() if task.job_key in old] if old else []
+        for job in old.intersection(task.job_key for task in waiting):
+            job.abandon(HELD_LONG)
+        for task in self._lanes.withdraw(waiting):
+            task.give_back(HELD_LONG)
