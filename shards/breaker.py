@@ -30,6 +30,11 @@ class Breaker:
         self.probe_at = 0.0
         self.tries = 0
 
+    def resize(self, limit: int) -> None:
+        """Let in up to so many questions at once from now on; where that is more, few at first."""
+        self._limit = limit
+        self._allowance = min(self._allowance, limit)
+
     @property
     def is_open(self) -> bool:
         """Whether it lets nothing through but probes."""

@@ -60,6 +60,12 @@ class ServerConnections:
         self._open = 0
         self._idle: dict[Closable, tuple[Share, float]] = {}  # in the order in which they became idle
 
+    def resize(self, maximum: int) -> None:
+        """Let there be so many from now on; what is open beyond that is closed when it is idle."""
+        with self._changed:
+            self.maximum = maximum
+            self._changed.notify_all()
+
     @property
     def open(self) -> int:
         """How many connections are open or about to be, idle ones included."""

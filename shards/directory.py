@@ -63,23 +63,26 @@ class Directory(Protocol):
 
 
 class StaticDirectory:
-    """The directory of the configuration file. It is always available and changes with a restart."""
+    """The directory of the configuration file. It is always available."""
 
     def __init__(self, section: settings.Directory) -> None:
+        self.apply(section)
+
+    def apply(self, section: settings.Directory) -> None:
+        """Go by this section of the file from now on."""
         self._placements = {
             customer_id: _to_placement(customer_id, entry) for customer_id, entry in section.customers.items()
         }
 
     def find(self, customer_ids: Sequence[str]) -> dict[str, Placement]:
         """The placement of each customer that the file names."""
+        placements = self._placements
         return {
-            customer_id: self._placements[customer_id]
-            for customer_id in customer_ids
-            if customer_id in self._placements
+            customer_id: placements[customer_id] for customer_id in customer_ids if customer_id in placements
         }
 
     def forget(self, customer_ids: Sequence[str]) -> None:
-        """Nothing to do: the file is read once."""
+        """Nothing to do: nothing is remembered but what the file says."""
 
 
 def checked_placement(

@@ -24,7 +24,7 @@ class FunctionSource:
 
     def __init__(self, name: str, shard_names: Collection[str]) -> None:
         self._name = name
-        self._shard_names = frozenset(shard_names)
+        self._shard_names = shard_names
         self._function = _imported(name)
 
     def __call__(self, customer_ids: Sequence[str]) -> dict[str, Placement | BadPlacement]:

@@ -84,8 +84,8 @@ class Shard:
         self.dialect = "mariadb" if backend == "mysql" else backend
         self.server = section.server or _server_of(name, self._url)
         self._connections = connections or ServerConnections()
-        wanted = section.limit or (SQLITE_LIMIT if self.dialect == "sqlite" else SERVER_LIMIT)
-        self.limit = min(wanted, self._connections.maximum)
+        self._share = Share(0)
+        self.resize(section.limit)
         self.pooler = section.pooler
         self.lock_timeout = section.lock_timeout
         self.statement_timeout = section.statement_timeout
@@ -102,10 +102,13 @@ class Shard:
         if self._engine is None:
             with self._lock:
                 if self._engine is None:
-                    self._engine = _make_engine(
-                        self._url, self._section, self._connections, Share(self.limit)
-                    )
+                    self._engine = _make_engine(self._url, self._section, self._connections, self._share)
         return self._engine
+
+    def resize(self, limit: int | None) -> None:
+        """Let it have so many connections from now on, within its server's budget; None for the default."""
+        default = SQLITE_LIMIT if self.dialect == "sqlite" else SERVER_LIMIT
+        self.limit = self._share.limit = min(limit or default, self._connections.maximum)
 
     @contextmanager
     def connect(self, schema: str | None = None, *, reading: bool = False) -> Iterator[PartConnection]:
@@ -160,6 +163,24 @@ class Shards:
         self._servers = servers or {}
         self._connections: dict[str, ServerConnections] = {}
         self._shards = {name: self.beside(name, section) for name, section in sections.items()}
+
+    def apply(self, sections: Mapping[str, settings.Shard], servers: Mapping[str, settings.Server]) -> None:
+        """Go by these limits from now on, and know the shards that are new; nothing else of a shard changes.
+
+        Raises:
+            BadShardUrl: a new shard's URL cannot be used; nothing has changed.
+        """
+        self._servers, before = servers, self._servers
+        try:
+            new = {name: self.beside(name, sections[name]) for name in sections.keys() - self._shards.keys()}
+        except BadShardUrl:
+            self._servers = before
+            raise
+        for server, connections in self._connections.items():
+            connections.resize(servers.get(server, settings.Server()).connections)
+        for name, shard in self._shards.items():
+            shard.resize(sections[name].limit)
+        self._shards = {**self._shards, **new}
 
     def beside(self, name: str, section: settings.Shard) -> Shard:
         """Another database, whose connections count in the same budgets; `get` does not find it.

@@ -33,11 +33,15 @@ class Grants:
     """
 
     def __init__(self, partners: Mapping[str, settings.Partner], source: GrantSource | None = None) -> None:
+        self._source = source
+        self.apply(partners)
+
+    def apply(self, partners: Mapping[str, settings.Partner]) -> None:
+        """Go by these sections of the file from now on."""
         self._of_file = {
             partner_id: (Grant(frozenset(partner.customers), frozenset(partner.types)),)
             for partner_id, partner in partners.items()
         }
-        self._source = source
 
     def refusal(self, partner_id: str, job_type: str, customer_ids: Sequence[str]) -> str | None:
         """A sentence that names what the partner is not granted; `None` when all of it is granted.

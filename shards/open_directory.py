@@ -1,6 +1,6 @@
 """Opens the configured directory and the grants: from the file, a catalog or a function."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -32,11 +32,22 @@ class NoCatalog(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OpenDirectory:
-    """The directory and the grants, and how to let go of what they hold."""
+    """The directory and the grants, and how to let go of what they hold.
+
+    `shard_names` are the shards where a catalog or a function may place customers.
+    """
 
     directory: Directory
     grants: Grants
+    shard_names: set[str]
     close: Callable[[], None]
+
+    def apply(self, settings: Settings) -> None:
+        """Go by the file's shards, partners and customers from now on; the source of customers stays."""
+        self.shard_names.update(settings.shards)
+        self.grants.apply(settings.partners)
+        if isinstance(self.directory, StaticDirectory):
+            self.directory.apply(settings.directory)
 
 
 def open_directory(
@@ -57,17 +68,17 @@ def open_directory(
         BadShardUrl: the catalog's URL cannot be used.
         DirectoryImportFailed: the directory's function cannot be imported.
     """
-    section = settings.directory
+    section, shard_names = settings.directory, set(settings.shards)
     if section.catalog is None and section.function is None:
-        return OpenDirectory(StaticDirectory(section), Grants(settings.partners), _nothing)
+        return OpenDirectory(StaticDirectory(section), Grants(settings.partners), shard_names, _nothing)
     availability = Availability(listener, monotonic)
 
     def directory(source: Source) -> Directory:
         return CachedDirectory(source, section.cache, section.stale, availability, listener, monotonic)
 
     if section.function is not None:
-        source = FunctionSource(section.function, settings.shards)
-        return OpenDirectory(directory(source), Grants(settings.partners), _nothing)
+        source = FunctionSource(section.function, shard_names)
+        return OpenDirectory(directory(source), Grants(settings.partners), shard_names, _nothing)
     catalog = open_catalog(settings, time_of_day, for_workers=True)
     granted: CachedSource[tuple[Grant, ...]] = CachedSource(
         lambda partner_ids: _granted(catalog, partner_ids),
@@ -76,8 +87,8 @@ def open_directory(
         availability,
         monotonic,
     )
-    placed = directory(lambda customer_ids: checked(catalog.find(customer_ids), settings))
-    return OpenDirectory(placed, Grants(settings.partners, granted), catalog.close)
+    placed = directory(lambda customer_ids: checked(catalog.find(customer_ids), shard_names))
+    return OpenDirectory(placed, Grants(settings.partners, granted), shard_names, catalog.close)
 
 
 def open_catalog(
@@ -100,10 +111,12 @@ def catalog_shard(settings: Settings, *, for_workers: bool = False) -> Shard:
     return Shard(CATALOG, _hurried(section) if for_workers else section)
 
 
-def checked(told: Mapping[str, Mapping[str, Any]], settings: Settings) -> dict[str, Placement | BadPlacement]:
+def checked(
+    told: Mapping[str, Mapping[str, Any]], shard_names: Collection[str]
+) -> dict[str, Placement | BadPlacement]:
     """What a catalog told of each customer, as a placement or as what is wrong with it."""
     return {
-        customer_id: checked_placement(customer_id, one, settings.shards) for customer_id, one in told.items()
+        customer_id: checked_placement(customer_id, one, shard_names) for customer_id, one in told.items()
     }
 
 

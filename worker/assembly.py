@@ -61,6 +61,8 @@ class Assembly:
     receivers: tuple[Receiver, ...]
     preparer: Preparer
     intake: Intake
+    router: Router
+    executor: Executor
     lanes: Lanes[Task]
     work: LaneWork
     keeper: LaneKeeper
@@ -129,6 +131,8 @@ class _Assembler:
             receivers=tuple(self._receiver(source, preparer) for source in queues.requests),
             preparer=preparer,
             intake=intake,
+            router=router,
+            executor=executor,
             lanes=lanes,
             work=work,
             keeper=LaneKeeper(lanes, directory, stop, [LongHeld(lanes, intake.jobs, clock).give_back]),

@@ -22,6 +22,7 @@ from worker.objects import (
     is_directory_bucket,
     resolve_in_directory,
 )
+from worker.pulse import move
 
 CHUNK_BYTES: Final = 256 * 1024
 DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -208,6 +209,7 @@ class AttachmentFetcher:
             copied += len(chunk)
             if copied > size:
                 break
+            move()
             digest.update(chunk)
             target.write(chunk)
         return copied, digest.hexdigest()

@@ -8,10 +8,12 @@ from typing import Final, Generic, TypeVar
 
 from worker.backoff import half_jitter
 from worker.clock import Clock
+from worker.pulse import doing
 
 Item = TypeVar("Item")
 
 BATCH_SIZE: Final = 10
+FLUSH_SECONDS_MAXIMUM: Final = 300.0
 RETRY_BASE: Final = timedelta(milliseconds=200)
 RETRY_MAXIMUM: Final = timedelta(seconds=20)
 
@@ -44,6 +46,11 @@ class Batcher(Generic[Item]):
         """Add an item; never waits."""
         self._items.put(item)
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether nothing got through the last time."""
+        return self._tries > 0
+
     def depth(self) -> int:
         """About how many items wait."""
         return self._items.qsize()
@@ -63,10 +70,14 @@ class Batcher(Generic[Item]):
         again: list[Item] = []
         while not (self._closing and not again and self._items.empty()):
             batch = self._collect(again)
-            again = self._flush(batch) if batch else []
+            again = self._flush_whole(batch) if batch else []
             self._tries = self._tries + 1 if batch and len(again) == len(batch) else 0
             if again:
                 self._back_off()
+
+    def _flush_whole(self, batch: list[Item]) -> list[Item]:
+        with doing("settles", FLUSH_SECONDS_MAXIMUM):
+            return self._flush(batch)
 
     def _collect(self, batch: list[Item]) -> list[Item]:
         if not batch:

@@ -3,6 +3,7 @@
 import faulthandler
 import os
 from datetime import timedelta
+from itertools import count
 from typing import Final
 
 import structlog
@@ -12,19 +13,30 @@ from worker.assembly import assemble, concurrency, instance_name
 from worker.clock import Clock
 from worker.drain import Drain
 from worker.duties import Duties
+from worker.heartbeat import Heartbeat, describe
 from worker.lifecycle import LifeEvents, Threads
+from worker.memory import resident_bytes
 from worker.options import ConsumeOptions
+from worker.reload import Load, Reloader
+from worker.sd_notify import ServiceManager
 from worker.status_file import StatusFile
+from worker.watch import Watch
 
 EXIT_DONE: Final = 0
 EXIT_ERROR: Final = 1
+EXIT_FOR_GOOD: Final = 79
+"""The service manager leaves a process alone that left with this status."""
+
 HOUSEKEEPING: Final = timedelta(seconds=10)
+LIMITS_INTERVAL: Final = timedelta(seconds=1)
 
 log = structlog.get_logger()
 
 
-def run_daemon(settings: Settings, options: ConsumeOptions) -> int:
+def run_daemon(settings: Settings, options: ConsumeOptions, load: Load) -> int:
     """Run until a signal, a limit or a failure of the process itself ends it; the exit status.
+
+    `load` reads the configuration anew, after SIGHUP.
 
     Raises:
         HandlerConflict, HandlerImportFailed, MiddlewareImportFailed: the configuration names handlers or
@@ -34,40 +46,72 @@ def run_daemon(settings: Settings, options: ConsumeOptions) -> int:
         AttachmentsUnavailable: the directory for attachments cannot be written to.
     """
     faulthandler.enable()
-    return Daemon(settings, options, Clock()).run()
+    manager = ServiceManager.taken_from(os.environ, os.getpid())
+    return Daemon(settings, options, load, manager, Clock()).run()
 
 
 class Daemon:
     """One process of the worker. Build it, `run` it, once."""
 
-    def __init__(self, settings: Settings, options: ConsumeOptions, clock: Clock) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        options: ConsumeOptions,
+        load: Load,
+        manager: ServiceManager,
+        clock: Clock,
+    ) -> None:
+        self._options = options
         self._clock = clock
-        self._time_limit = options.time_limit
-        self._concurrency = concurrency(settings, options)
+        self._concurrency = 0
+        self._worker_numbers = count()
         self._events = LifeEvents()
-        self._threads = Threads(lambda name: self._events.put(f"thread {name} died"))
+        self._threads = Threads(lambda name: self._events.put(f"thread {name} died"), clock.monotonic)
         self._status = StatusFile(settings.worker.state_directory, instance_name())
         self._assembly = assemble(settings, options, clock, self._events.put)
+        self._watch = Watch(self._threads.running, clock.monotonic)
+        self._reloader = Reloader(self._assembly, settings, options, load, self._set_concurrency)
+        self._heartbeat = Heartbeat(
+            manager,
+            self._watch,
+            lambda: describe(self._assembly, self._watch, self._reloader.note),
+            lambda: self._assembly.room.taken,
+        )
+
+    @property
+    def _settings(self) -> Settings:
+        return self._reloader.settings
 
     def run(self) -> int:
         """Start, wait for the end, drain; see `run_daemon`."""
         with self._events.signals():
             started_at = self._clock.monotonic()
             self._start()
+            self._heartbeat.ready()
             reason = self._wait_for_the_end(started_at)
-            Drain(self._assembly, self._settings, self._threads, self._events, self._clock).run(reason)
+            self._drain().run(reason)
             self._status.remove()
-        died = reason.startswith("thread ")
-        return EXIT_ERROR if died else EXIT_DONE
+        if reason == "SIGUSR2":
+            return EXIT_FOR_GOOD
+        return EXIT_ERROR if reason.startswith("thread ") else EXIT_DONE
+
+    def _drain(self) -> Drain:
+        return Drain(
+            self._assembly,
+            self._settings,
+            self._threads,
+            self._events,
+            self._heartbeat,
+            self._watch,
+            self._clock,
+        )
 
     def _start(self) -> None:
         assembly, start = self._assembly, self._threads.start
         start("leases", assembly.leases.run)
         for name, stage in assembly.settler.stages().items():
             start(f"settle-{name}", stage.run)
-        for number in range(self._concurrency):
-            start(f"work-{number}", assembly.work.run)
+        self._set_concurrency(concurrency(self._settings, self._options))
         start("keep-lanes", assembly.keeper.run)
         start("tell-running", self._tell_running)
         for number in range(self._settings.worker.prepare_threads):
@@ -84,23 +128,46 @@ class Daemon:
         )
         self._write_status()
 
+    def _set_concurrency(self, threads: int) -> None:
+        """Have so many worker threads: start what lacks, let those that are too many end after their part."""
+        for _ in range(self._concurrency, threads):
+            self._threads.start(f"work-{next(self._worker_numbers)}", self._assembly.work.run)
+        self._assembly.lanes.dismiss(max(0, self._concurrency - threads))
+        self._concurrency = threads
+
     def _tell_running(self) -> None:
         assembly = self._assembly
         assembly.running_results.run(assembly.intake.jobs, assembly.lanes.away, assembly.stop)
 
     def _wait_for_the_end(self, started_at: float) -> str:
         """Wait for a reason to leave, and do the duties meanwhile."""
-        limit = self._time_limit
+        limit = self._options.time_limit
         end = float("inf") if limit is None else started_at + limit.total_seconds()
         duties = Duties(
-            ((self._settings.metrics.stats_interval, self._log_stats), (HOUSEKEEPING, self._keep_house)),
+            (
+                (self._settings.metrics.stats_interval, self._log_stats),
+                (HOUSEKEEPING, self._keep_house),
+                (LIMITS_INTERVAL, self._check_limits),
+                (self._heartbeat.interval, self._heartbeat.beat),
+            ),
             self._clock.monotonic,
         )
-        while (now := self._clock.monotonic()) < end:
-            event = self._events.next(min(duties.do_due(), end) - now)
-            if event is not None:
-                return event
-        return "time limit"
+        answers = {"SIGUSR1": self._watch.log_all, "SIGHUP": self._reload}
+        while (event := duties.wait(self._events.next, end)) in answers:
+            answers[event]()
+        return event or "time limit"
+
+    def _reload(self) -> None:
+        self._heartbeat.reloading(self._clock.monotonic())
+        self._reloader.reload()
+        self._heartbeat.ready()
+
+    def _check_limits(self) -> None:
+        failures, memory = self._options.failure_limit, self._options.memory_limit
+        if failures is not None and self._assembly.room.failed >= failures:
+            self._events.put("failure limit")
+        if memory is not None and (resident_bytes() or 0) > memory:
+            self._events.put("memory limit")
 
     def _keep_house(self) -> None:
         self._assembly.shards.close_idle()

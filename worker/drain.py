@@ -8,33 +8,51 @@ import structlog
 from config.settings import Settings
 from worker.assembly import Assembly
 from worker.clock import Clock
+from worker.duties import Duties
+from worker.heartbeat import Heartbeat
 from worker.held import Held
 from worker.job_in_hand import shutdown_deferral
-from worker.lifecycle import LifeEvents, Threads
+from worker.lifecycle import STOP_EVENTS, LifeEvents, Threads
 from worker.transports.base import TransportError
+from worker.watch import Watch
 
 LAST_WORDS_SECONDS: Final = 5.0
 POLL_PATIENCE_SECONDS: Final = 25.0
-POLL_LOOK_SECONDS: Final = 0.05
+LOOK_SECONDS: Final = 0.02
 
 log = structlog.get_logger()
 
 
 class Drain:
-    """Ends a process that was started; `run` it once, from the main thread."""
+    """Ends a process that was started; `run` it once, from the main thread.
+
+    The heart beats on: a process that hangs while it leaves is ended as one that hangs while it works.
+    """
 
     def __init__(
-        self, assembly: Assembly, settings: Settings, threads: Threads, events: LifeEvents, clock: Clock
+        self,
+        assembly: Assembly,
+        settings: Settings,
+        threads: Threads,
+        events: LifeEvents,
+        heartbeat: Heartbeat,
+        watch: Watch,
+        clock: Clock,
     ) -> None:
         self._assembly = assembly
         self._settings = settings
         self._threads = threads
         self._events = events
+        self._heartbeat = heartbeat
+        self._watch = watch
         self._clock = clock
+        self._duties = Duties([(heartbeat.interval, heartbeat.beat)], clock.monotonic)
+        self._told_to_stop = False
 
     def run(self, reason: str) -> None:
         """Receive no more, give back what did not start, let what runs finish and be settled, then leave."""
         room, drain = self._assembly.room, self._settings.worker.drain
+        self._is_second(reason)
         log.info(
             "worker.stopping",
             reason=reason,
@@ -60,14 +78,29 @@ class Drain:
 
     def _wait_until_empty(self, drain: timedelta) -> None:
         deadline = self._clock.monotonic() + drain.total_seconds()
-        while (left := deadline - self._clock.monotonic()) > 0:
-            event = self._events.next(left)
+        while (event := self._next(deadline)) is not None:
             if event == "empty":
                 return
-            if event is not None and event.startswith("SIG"):
+            if self._is_second(event):
                 in_hand = self._assembly.room.taken
                 log.warning("worker.stopping", reason=f"second {event}", in_hand=in_hand)
                 return
+
+    def _next(self, until: float) -> str | None:
+        """The next event that matters to a process that leaves; None at the moment `until`."""
+        while (event := self._duties.wait(self._events.next, until)) == "SIGUSR1":
+            self._watch.log_all()
+        return event
+
+    def _is_second(self, event: str) -> bool:
+        """Whether the process is told to stop and was told so before; SIGUSR2 only asks it to leave."""
+        if event not in STOP_EVENTS:
+            return False
+        before, self._told_to_stop = self._told_to_stop, True
+        if event == "SIGTERM" and not before:
+            # Told without having been asked, the service manager would begin to count the time for a stop.
+            self._heartbeat.stopping()
+        return before
 
     def _leave(self) -> int:
         """Let go of everything; how many deliveries were given back unfinished."""
@@ -75,7 +108,9 @@ class Drain:
         assembly.leases.stop()
         abandoned = [held for held in assembly.leases.in_hand() if not held.lost.is_set()]
         _release_now(abandoned)
-        self._await_polls()
+        # A long poll cannot be broken off. Left alone, it could take messages out of sight for a whole lease,
+        # those first of all that were released a moment ago.
+        self._wait_while_alive("receive-", POLL_PATIENCE_SECONDS)
         assembly.preparer.close(self._settings.worker.prepare_threads)
         for stage in assembly.settler.stages().values():
             stage.close()
@@ -86,22 +121,18 @@ class Drain:
 
     def _close(self) -> None:
         """Let go of what only threads that have ended do not use any more."""
-        self._threads.join("settle-", LAST_WORDS_SECONDS)
-        self._threads.join("work-", LAST_WORDS_SECONDS)
+        for prefix in ("settle-", "work-"):
+            self._wait_while_alive(prefix, LAST_WORDS_SECONDS)
         self._assembly.fetcher.close()
         self._assembly.shards.close()
         self._assembly.directory.close()
 
-    def _await_polls(self) -> None:
-        """Wait for polls under way, so that what they bring is given back; another signal ends the wait.
-
-        A long poll cannot be broken off: left alone, it could take messages out of sight for a whole lease,
-        those first of all that were released a moment ago.
-        """
-        deadline = self._clock.monotonic() + POLL_PATIENCE_SECONDS
-        while self._threads.alive("receive-") and self._clock.monotonic() < deadline:
-            event = self._events.next(POLL_LOOK_SECONDS)
-            if event is not None and event.startswith("SIG"):
+    def _wait_while_alive(self, prefix: str, patience_seconds: float) -> None:
+        """Wait for the threads whose names begin so; a signal to stop ends the wait."""
+        end = self._clock.monotonic() + patience_seconds
+        while self._threads.alive(prefix) and (now := self._clock.monotonic()) < end:
+            event = self._next(min(now + LOOK_SECONDS, end))
+            if event is not None and self._is_second(event):
                 return
 
 

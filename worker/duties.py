@@ -26,3 +26,14 @@ class Duties:
                 action()
                 self._due[position] = now + interval_seconds
         return min(self._due)
+
+    def wait(self, next_event: Callable[[float], str | None], until: float) -> str | None:
+        """Do what is due until an event comes; the event, or None at the moment `until`.
+
+        `next_event` waits for one, for so many seconds at most, and gives None when none came.
+        """
+        while (now := self._clock()) < until:
+            event = next_event(min(self.do_due(), until) - now)
+            if event is not None:
+                return event
+        return None

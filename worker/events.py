@@ -58,6 +58,16 @@ EVENTS: Final[dict[str, Event]] = {
         _fields("version file overrides configuration"),
     ),
     "config.warning": Event(WARNING, "The configuration holds what is probably not meant.", _fields("file")),
+    "config.reloaded": Event(
+        (*INFO, *WARNING),
+        "A changed configuration was taken, but for the keys that need a restart.",
+        _fields("file changed needs_restart"),
+    ),
+    "config.refused": Event(
+        ERROR,
+        "A changed configuration is faulty and was not taken: the one before is in force.",
+        _fields("problems"),
+    ),
     "worker.started": Event(
         INFO, "The process receives from now on.", _fields("pid instance queues concurrency shard_count")
     ),
@@ -79,6 +89,17 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "worker.thread_died": Event(
         ERROR, "A thread of the process ended by an error; the process drains and leaves.", _fields("thread")
+    ),
+    "worker.thread_hangs": Event(
+        ERROR,
+        "A thread takes longer for what it does than it may: no ping goes out. `stack` tells where it is.",
+        _fields("thread doing lasting_ms limit_ms shard"),
+    ),
+    "worker.thread_moves": Event(INFO, "A thread that hung moves again.", _fields("thread")),
+    "worker.thread": Event(
+        INFO,
+        "What a thread is doing, and where it is: a line for each after SIGUSR1.",
+        _fields("thread doing lasting_ms shard"),
     ),
     "receive.failed": Event(
         ERROR,
@@ -157,12 +178,6 @@ EVENTS: Final[dict[str, Event]] = {
         "The inbox table of a shard does not work: its parts wait until it is repaired.",
         _fields("shard error_code"),
     ),
-    "handler.log": Event(
-        ANY_LEVEL,
-        "A handler's own line; its fields stand under `data`.",
-        _fields("data"),
-    ),
-    "library.log": Event(WARNING_OR_ERROR, "A warning or an error of a library.", _fields("library")),
     "ec2.watching": Event(
         INFO,
         "The watcher of an EC2 machine has begun; a hook that is named will be completed by it.",
@@ -223,6 +238,12 @@ EVENTS: Final[dict[str, Event]] = {
         _fields("error error_code tries delay_ms"),
     ),
     "ec2.stopped": Event(INFO, "The watcher leaves.", _fields("reason")),
+    "handler.log": Event(
+        ANY_LEVEL,
+        "A handler's own line; its fields stand under `data`.",
+        _fields("data"),
+    ),
+    "library.log": Event(WARNING_OR_ERROR, "A warning or an error of a library.", _fields("library")),
     "log.dropped": Event(
         WARNING,
         "Lines were dropped: standard output took none, and the memory for those that wait was full.",

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from structlog.contextvars import bound_contextvars
 
 from config.result import Error, error_of, failed, succeeded
-from config.settings import JobType, Settings
+from config.settings import Settings
 from handlers.contract import LocalAttachment, PartContext
 from shards.engines import Shards
 from shards.failures import Failure, Kind
@@ -21,11 +21,13 @@ from shards.parts import PartStore, StartedBefore
 from worker.backoff import full_jitter, half_jitter
 from worker.clock import Clock
 from worker.conclusion import Deferral
-from worker.failures import ALARMING, failure_of
+from worker.failures import failure_of, log_unexpected
 from worker.gate import Gate
 from worker.job_in_hand import Part, shutdown_deferral
 from worker.logs import handler_logger
 from worker.middleware import Middleware, chain
+from worker.pulse import doing
+from worker.turn_limits import handler_limit_seconds, handler_timeout, statements_limit_seconds
 
 ALONE_PATIENCE_SECONDS: Final = 10.0
 START_SETTLES_SECONDS: Final = 1.0
@@ -72,12 +74,18 @@ class Executor:
         self._forget = forget
         self._gate = Gate()
 
+    def apply(self, settings: Settings) -> None:
+        """Go by these settings from now on."""
+        self._settings = settings
+
     def run(self, part: Part) -> Report:
         """Run the part to a report; never raises, whatever the handler does."""
         started = self._clock.monotonic()
         part.lane_wait_seconds += started - part.queued_at
+        limit_seconds = statements_limit_seconds(self._shards.get(self._shard_name(part)))
         try:
-            return self._run(part)
+            with doing("runs a part", limit_seconds, **self._names(part)):
+                return self._run(part)
         finally:
             part.queued_at = self._clock.monotonic()
             part.database_seconds += part.queued_at - started
@@ -138,7 +146,7 @@ class Executor:
             return Away()
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything, sys.exit() too
             failure = failure_of(error, self._dialect(part))
-            self._log_unexpected(part, error, failure)
+            log_unexpected(error, failure, self._names(part))
             return self._report_wait(part, failure)
 
     def _report_stale(self, part: Part, stale: PlacementStale) -> Deferral:
@@ -192,7 +200,11 @@ class Executor:
     def _call(self, part: Part, connection: Connection, payload: Any) -> bytes:
         handler = part.owner.handler
         assert handler is not None  # noqa: S101 - see _work
-        with bound_contextvars(job=part.owner.job.job_id, customer=part.request.customer_id):
+        limit_seconds = handler_limit_seconds(self._settings, part.owner.job_type)
+        with (
+            bound_contextvars(job=part.owner.job.job_id, customer=part.request.customer_id),
+            doing("runs a handler", limit_seconds, **self._names(part)),
+        ):
             value = handler.call(payload, self._context(part, connection))
         return succeeded(part.request.customer_id, value)
 
@@ -247,7 +259,7 @@ class Executor:
     def _context(self, part: Part, connection: Connection) -> PartContext:
         assert part.placement is not None  # noqa: S101 - see _store
         owner = part.owner
-        timeout = self._settings.types.get(owner.job_type, JobType()).timeout
+        timeout = handler_timeout(self._settings, owner.job_type)
         return PartContext(
             connection=connection,
             attachments=self._attachments(part),
@@ -278,18 +290,3 @@ class Executor:
 
     def _dialect(self, part: Part) -> str:
         return self._shards.get(self._shard_name(part)).dialect
-
-    def _log_unexpected(self, part: Part, error: BaseException, failure: Failure) -> None:
-        if failure.kind in ALARMING:
-            report = log.error
-        elif failure.code == "handler_error":
-            report = log.warning
-        else:
-            return
-        report(
-            "part.failed",
-            **self._names(part),
-            error_code=failure.code,
-            error_kind=str(failure.kind),
-            exc_info=error,
-        )

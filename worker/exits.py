@@ -18,6 +18,7 @@ from worker.resending import Resender, held_for
 from worker.transports.base import Fault, Faults, Transport, TransportError
 from worker.waits import release_delay
 
+FAILED: Final = frozenset({"failed", "rejected", "unanswered"})
 RELEASE_LINGER_SECONDS: Final = 0.02
 AT_ONCE: Final = Pace(RELEASE_LINGER_SECONDS, lambda: False)
 
@@ -159,7 +160,7 @@ class Exits:
         )
         level = log.info if event == "job.done" else log.warning
         level(event, **fields)
-        self._room.leave(settled=settled and not one.resent)
+        self._room.leave(settled=settled and not one.resent, failed=fields["outcome"] in FAILED)
 
 
 def _put_each(stage: Batcher[Exit], settlement: Settlement) -> None:

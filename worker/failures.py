@@ -1,6 +1,9 @@
 """What an exception out of a part means: the handler's own two, the worker's, and the database's."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+
+import structlog
 
 from config.result import BadResult
 from handlers.contract import Reject, Retry
@@ -8,6 +11,8 @@ from shards.failures import Failure, Kind, classify
 from shards.inbox import BrokenTransaction
 
 ALARMING = frozenset({Kind.DEFECT, Kind.BROKEN})
+
+log = structlog.get_logger()
 
 
 def failure_of(error: BaseException, dialect: str) -> Failure:
@@ -27,3 +32,14 @@ def failure_of(error: BaseException, dialect: str) -> Failure:
             return Failure(Kind.BROKEN, "broken_transaction", str(error))
         case _:
             return classify(error, dialect)
+
+
+def log_unexpected(error: BaseException, failure: Failure, names: Mapping[str, str]) -> None:
+    """Write a line about a failure that somebody should look at; `names` tell which part it is."""
+    if failure.kind in ALARMING:
+        report = log.error
+    elif failure.code == "handler_error":
+        report = log.warning
+    else:
+        return
+    report("part.failed", **names, error_code=failure.code, error_kind=str(failure.kind), exc_info=error)

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from worker.pulse import waiting
+
 
 class Gate:
     """Many may pass together, or one alone. One that waits to be alone lets nobody else start meanwhile."""
@@ -17,7 +19,7 @@ class Gate:
     @contextmanager
     def together(self) -> Iterator[None]:
         """Pass with others."""
-        with self._condition:
+        with waiting("waits for a part that runs alone"), self._condition:
             self._condition.wait_for(lambda: not self._alone and not self._alone_wanted)
             self._inside += 1
         try:

@@ -52,6 +52,7 @@ class Room:
         self._taken = 0
         self._reserved = 0
         self._settled = 0
+        self._failed = 0
         self._limit = limit
         self._on_limit = on_limit
         self._on_empty = on_empty
@@ -83,11 +84,12 @@ class Room:
         if empty:
             self._on_empty()
 
-    def leave(self, *, settled: bool) -> None:
+    def leave(self, *, settled: bool, failed: bool = False) -> None:
         """One delivery is out of hand; `settled` when it was acked, which counts against the limit."""
         with self._condition:
             self._taken -= 1
             self._settled += settled
+            self._failed += settled and failed
             reached = self._limit is not None and self._settled >= self._limit
             self._condition.notify_all()
             empty = self._is_left()
@@ -114,6 +116,11 @@ class Room:
     def settled(self) -> int:
         """How many deliveries were acked."""
         return self._settled
+
+    @property
+    def failed(self) -> int:
+        """How many of those that were acked failed, or were refused."""
+        return self._failed
 
     def _is_left(self) -> bool:
         return self._closed and self._taken == 0 and self._reserved == 0

@@ -19,7 +19,9 @@ from worker.envelope import Envelope, Identity
 from worker.held import Held
 from worker.job_in_hand import JobInHand, Offer, Part
 from worker.lane import Reply
+from worker.pulse import doing
 from worker.tasks import Task
+from worker.turn_limits import statements_limit_seconds
 
 PARTS_MINIMUM: Final = 2  # of one part alone the claim tells as much, and is needed anyway if it is to run
 
@@ -62,8 +64,10 @@ class LookUp:
         """Look, and report what was found; see `Task`."""
         shard = self._shards.get(self.shard_name)
         customer_ids = [placement.customer_id for placement in self.placements]
+        limit_seconds = statements_limit_seconds(shard)
         try:
-            rows = find_outcomes(shard, self.placements[0].schema, self._job_id, customer_ids)
+            with doing("looks at an inbox", limit_seconds, job=self._job_id, shard=self.shard_name):
+                rows = find_outcomes(shard, self.placements[0].schema, self._job_id, customer_ids)
         except Exception as error:  # noqa: BLE001 - whatever the driver raises: the shard gave no answer
             self._log_unanswered(error, shard.dialect)
             return Reply.UNANSWERED

@@ -79,6 +79,10 @@ class Intake:
         self._lock = threading.Lock()
         self._jobs: dict[JobKey, JobInHand] = {}
 
+    def apply(self, settings: Settings) -> None:
+        """Go by these settings from now on."""
+        self._settings = settings
+
     def take(self, held: Held) -> None:
         """Take one delivery in, to its lanes or to its end; never raises."""
         try:

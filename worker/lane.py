@@ -42,6 +42,11 @@ class Server:
     probe_promised_until: float = 0.0
     back_at: float = 0.0
 
+    def resize(self, limit: int) -> None:
+        """Let so many parts run on its shards at once from now on."""
+        self.limit = limit
+        self.breaker.resize(limit)
+
     def note_miss(self, shard: str, now: float) -> None:
         """A shard that was not known to be away did not answer."""
         self.missed.add(shard)
@@ -76,6 +81,11 @@ class Lane(Generic[Item]):
     probe_promised_until: float = 0.0
     back_at: float = 0.0
     slow_since: float | None = None
+
+    def resize(self, limit: int) -> None:
+        """Let so many parts run at once from now on."""
+        self.limit = limit
+        self.breaker.resize(limit)
 
     @property
     def is_away(self) -> bool:

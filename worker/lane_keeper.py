@@ -8,10 +8,12 @@ from typing import Final
 from shards.directory import Directory, DirectoryUnavailable, Placement, PlacementUnusable
 from worker.conclusion import Deferral
 from worker.lanes import Lanes
+from worker.pulse import doing
 from worker.tasks import Task
 
 INTERVAL_SECONDS: Final = 1.0
 TURNS_TO_LOOK: Final = 5
+TURN_SECONDS_MAXIMUM: Final = 120.0
 ELSEWHERE: Final = Deferral(timedelta(), "placement_stale")
 
 
@@ -39,7 +41,8 @@ class LaneKeeper:
     def run(self) -> None:
         """Tend the lanes every second until stopped."""
         while not self._stop.wait(INTERVAL_SECONDS):
-            self.tend()
+            with doing("tends the lanes", TURN_SECONDS_MAXIMUM):
+                self.tend()
 
     def tend(self) -> None:
         """One turn: give back the excess, and every few turns what is placed elsewhere."""

@@ -12,8 +12,10 @@ from worker.job_in_hand import Part
 from worker.lane import Reply
 from worker.lane_keeper import ELSEWHERE, is_misplaced
 from worker.lanes import SHUTDOWN, Lanes
+from worker.pulse import doing
 from worker.tasks import PartTask, Task
 
+TURN_SECONDS_MAXIMUM: Final = 300.0
 NOWHERE_KNOWN: Final = Deferral(timedelta(seconds=5), "directory_away")
 
 
@@ -53,10 +55,11 @@ class LaneWork:
         """A worker thread: take a task, run it, and give back what its lane cannot hold."""
         while (taken := self._lanes.take()) is not None:
             self._started[threading.get_ident()] = self._clock.monotonic()
-            reply = self._run(taken.item)
-            del self._started[threading.get_ident()]
-            for task, deferral in self._lanes.finished(taken, reply):
-                task.give_back(SHUTDOWN if self._stop.is_set() else deferral)
+            with doing("takes a turn", TURN_SECONDS_MAXIMUM):
+                reply = self._run(taken.item)
+                del self._started[threading.get_ident()]
+                for task, deferral in self._lanes.finished(taken, reply):
+                    task.give_back(SHUTDOWN if self._stop.is_set() else deferral)
 
     def _run(self, task: Task) -> Reply:
         try:

@@ -36,6 +36,23 @@ class Lanes(Generic[Item]):
         self._servers: dict[str, Server] = {}
         self._rotation: deque[Lane[Item]] = deque()
         self._closed = False
+        self._dismissed = 0
+
+    def apply(self, rules: LaneRules) -> None:
+        """Go by these rules from now on. What runs beyond a smaller limit goes on to its end."""
+        with self._condition:
+            self._rules = rules
+            for server in self._servers.values():
+                server.resize(rules.server_limit(server.name))
+            for lane in self._lanes.values():
+                lane.resize(rules.berth_of(lane.shard).limit)
+            self._condition.notify_all()
+
+    def dismiss(self, count: int) -> None:
+        """Let `take` return None once for each of so many threads."""
+        with self._condition:
+            self._dismissed += count
+            self._condition.notify_all()
 
     def offer(self, shard: str, item: Item) -> Deferral | None:
         """Put an item into its shard's lane; None when it was taken, else why not and when to come again.
@@ -66,9 +83,13 @@ class Lanes(Generic[Item]):
             return self._deferral(lane, "shard_away", now)
 
     def take(self) -> Taken[Item] | None:
-        """The next item, lane after lane in turn; waits for one. None when the lanes are closed."""
+        """The next item, lane after lane in turn; waits for one. None when the calling thread is to end."""
         with self._condition:
             while not self._closed:
+                if self._dismissed:
+                    self._dismissed -= 1
+                    self._wake_another()
+                    return None
                 now = self._clock.monotonic()
                 lane = self._next_ready(now)
                 if lane is not None:

@@ -8,10 +8,12 @@ import structlog
 
 from worker.clock import Clock
 from worker.held import Held
+from worker.pulse import doing
 from worker.transports.base import Fault, Transport, TransportError
 
 RETRY_SECONDS_MINIMUM = 0.2
 RETRY_SECONDS_MAXIMUM = 5.0
+TURN_GRACE_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -72,8 +74,10 @@ class Leases:
 
     def run(self) -> None:
         """Extend what is due, again and again, until stopped."""
-        while not self._stopped.wait(self.extend_due()):
-            pass
+        pause_seconds = 0.0
+        while not self._stopped.wait(pause_seconds):
+            with doing("extends leases", self._lease_seconds + TURN_GRACE_SECONDS):
+                pause_seconds = self.extend_due()
 
     def extend_due(self) -> float:
         """Extend every lease that is due; the seconds until the next look."""

@@ -3,6 +3,7 @@
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,7 +11,10 @@ from typing import Final
 
 import structlog
 
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+from worker.pulse import Monotonic, Pulse, bind
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP, signal.SIGUSR1)
+STOP_EVENTS: Final = ("SIGTERM", "SIGINT")
 
 log = structlog.get_logger()
 
@@ -38,12 +42,12 @@ class LifeEvents:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """While inside, SIGTERM and SIGINT are events and nothing else; the handlers before are put back."""
+        """While inside, signals are events and nothing else; the handlers before are put back."""
 
         def note(number: int, _: FrameType | None) -> None:
             self._events.put(signal.Signals(number).name)
 
-        before = {number: signal.signal(number, note) for number in STOP_SIGNALS}
+        before = {number: signal.signal(number, note) for number in SIGNALS}
         try:
             yield
         finally:
@@ -54,31 +58,32 @@ class LifeEvents:
 class Threads:
     """The process's threads; one that ends by an error ends the process, for a worker must not go silent.
 
-    They are daemon threads: a handler that never returns must not keep the process from leaving.
+    They are daemon threads: a handler that never returns must not keep the process from leaving. Each has a
+    pulse, by which it can be told whether it moves.
     """
 
-    def __init__(self, on_death: Callable[[str], None]) -> None:
+    def __init__(self, on_death: Callable[[str], None], monotonic: Monotonic = time.monotonic) -> None:
         self._on_death = on_death
-        self._threads: list[threading.Thread] = []
+        self._monotonic = monotonic
+        self._threads: list[tuple[threading.Thread, Pulse]] = []
 
     def start(self, name: str, body: Callable[[], None]) -> None:
         """Run the body on a thread of its own."""
-        thread = threading.Thread(target=self._run, args=(name, body), name=name, daemon=True)
-        self._threads.append(thread)
+        pulse = Pulse(self._monotonic)
+        thread = threading.Thread(target=self._run, args=(name, body, pulse), name=name, daemon=True)
         thread.start()
+        self._threads = [*self.running(), (thread, pulse)]
 
-    def join(self, prefix: str, timeout_seconds: float) -> bool:
-        """Wait for the threads whose names begin so; whether all of them ended in time."""
-        for thread in self._threads:
-            if thread.name.startswith(prefix):
-                thread.join(timeout_seconds)
-        return not self.alive(prefix)
+    def running(self) -> list[tuple[threading.Thread, Pulse]]:
+        """The threads that have not ended, each with its pulse."""
+        return [(thread, pulse) for thread, pulse in self._threads if thread.is_alive()]
 
     def alive(self, prefix: str) -> bool:
         """Whether any thread whose name begins so still runs."""
-        return any(thread.is_alive() for thread in self._threads if thread.name.startswith(prefix))
+        return any(thread.name.startswith(prefix) for thread, _ in self.running())
 
-    def _run(self, name: str, body: Callable[[], None]) -> None:
+    def _run(self, name: str, body: Callable[[], None], pulse: Pulse) -> None:
+        bind(pulse)
         try:
             body()
         except BaseException as error:

@@ -56,6 +56,7 @@ FIELDS: Final[dict[str, Field]] = {
     "command": Field(
         "text", "the command, as the configuration has it", "process.command_line", "process.command_line"
     ),
+    "changed": Field("texts", "the configuration's keys that changed and are in force now"),
     "concurrency": Field("whole", "threads that run handlers"),
     "configuration": Field("object", "the effective configuration, secrets hidden"),
     "copy": Field(
@@ -66,6 +67,7 @@ FIELDS: Final[dict[str, Field]] = {
     "data": Field("object", "a handler's own fields"),
     "database_ms": Field("number", "time in transactions, all parts of the job together"),
     "delay_ms": Field("number", "when it is tried again or visible again, counted from now"),
+    "doing": Field("text", "what the thread is doing"),
     "drain_ms": Field("number", "how long a stop waits for what runs"),
     "error": Field("text", "what the queue or the system said, in words", "error.message", "error.message"),
     "error_code": Field(
@@ -82,13 +84,16 @@ FIELDS: Final[dict[str, Field]] = {
     "in_hand": Field("whole", "deliveries held now: running or waiting"),
     "instance": Field("text", "the EC2 instance or host", "service.node.name", "service.instance.id"),
     "lane_wait_ms": Field("number", "the longest wait of a part for its shard"),
+    "lasting_ms": Field("number", "for how long it has been doing that"),
     "lease_lost": Field("flag", "true where another worker may have got the message meanwhile"),
     "left_ms": Field("number", "what is left until the machine goes or is let go"),
     "library": Field("text", "the library's logger", "log.logger", "InstrumentationScope"),
     "lifecycle_state": Field("text", "the state that the group aims at for the machine"),
+    "limit_ms": Field("number", "how long it may take without being said to hang"),
     "lines": Field("whole", "how many lines were dropped"),
     "longest_ms": Field("number", "for how long the longest handler call of the machine has been running"),
     "message_id": Field("text", "the queue's id of the message", otel="messaging.message.id"),
+    "needs_restart": Field("texts", "the configuration's keys that changed and are in force after a restart"),
     "noticed_at": Field("text", "when EC2 said so, RFC 3339"),
     "of": Field("text", "the event whose line could not be written"),
     "outcome": Field(
@@ -100,6 +105,7 @@ FIELDS: Final[dict[str, Field]] = {
     "prepare_ms": Field(
         "number", "from receipt until its parts went to their lanes: decoding, routing, attachments"
     ),
+    "problems": Field("texts", "what is wrong with the configuration"),
     "queue": Field("text", "the queue's name", otel="messaging.destination.name"),
     "queue_wait_ms": Field("number", "from when the message was sent until it was received"),
     "queues": Field("texts", "names of the request queues"),
@@ -117,9 +123,9 @@ FIELDS: Final[dict[str, Field]] = {
     "shard_count": Field("whole", "how many shards are configured"),
     "shards": Field("texts", "names of the shards that the job's parts went to, or that were found away"),
     "thread": Field("text", "the thread's name", "process.thread.name", "thread.name"),
+    "took_ms": Field("number", "how long it took"),
     "total_ms": Field("number", "from receipt until the end"),
     "tries": Field("whole", "how often it has failed in a row"),
-    "took_ms": Field("number", "how long it took"),
     "type": Field("text", "the job's type"),
     "version": Field("text", "the version of shardworker", "service.version", "service.version"),
     "waiting": Field("whole", "parts that wait for their shard"),

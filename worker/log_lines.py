@@ -5,14 +5,14 @@ import math
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from itertools import islice
 from pathlib import PurePath
-from types import TracebackType
+from types import FrameType
 from typing import Any, Final
 from uuid import UUID
 
@@ -89,6 +89,16 @@ def flatten_exception(fields: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def stack_text(frames: Iterable[tuple[FrameType, int]], maximum: int = FRAMES_MAXIMUM) -> str:
+    """The innermost frames, given with their lines and the outermost first: files, lines and functions."""
+    # Without source lines: reading files for a log line costs, and a source line can hold a literal.
+    places = [
+        f"{'/'.join(PurePath(frame.f_code.co_filename).parts[-2:])}:{line} {frame.f_code.co_name}"
+        for frame, line in frames
+    ]
+    return " > ".join(places[-maximum:])
+
+
 def to_json(fields: Mapping[str, Any]) -> str:
     """The cleaned fields as a line of ASCII JSON of at most 16 KiB; one cut to size has `truncated`."""
     line = _encode(fields)
@@ -107,6 +117,8 @@ def to_text(fields: Mapping[str, Any], *, colours: bool) -> str:
 
 def printable(text: str) -> str:
     """The text with control characters escaped, so that it can neither steer a terminal nor break a line."""
+    if text.isprintable():
+        return text
     return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
@@ -131,18 +143,9 @@ def _stack(error: BaseException) -> str:
     parts: list[str] = []
     cause: BaseException | None = error
     while cause is not None and len(parts) < CAUSES_MAXIMUM:
-        parts.append(f"{_type_name(type(cause))}: {_frames(cause.__traceback__)}")
+        parts.append(f"{_type_name(type(cause))}: {stack_text(traceback.walk_tb(cause.__traceback__))}")
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return " | caused by ".join(parts)
-
-
-def _frames(trace: TracebackType | None) -> str:
-    # Walked without source lines: reading files for a log line costs, and a source line can hold a literal.
-    frames = [
-        f"{'/'.join(PurePath(frame.f_code.co_filename).parts[-2:])}:{line} {frame.f_code.co_name}"
-        for frame, line in traceback.walk_tb(trace)
-    ]
-    return " > ".join(frames[-FRAMES_MAXIMUM:])
 
 
 def _encode(fields: Mapping[str, Any]) -> str:

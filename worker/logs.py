@@ -43,6 +43,11 @@ def logging_behind(settings: Logging, stream: TextIO) -> Iterator[None]:
         yield
 
 
+def set_level(level: str) -> None:
+    """Write lines from this level up from now on, one of `LEVELS`."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]))
+
+
 def _renderer(settings: Logging, stream: TextIO) -> "_Renderer":
     as_text = settings.format == "text" or (settings.format == "auto" and stream.isatty())
     return _Renderer(as_text=as_text, colours=as_text and stream.isatty())

@@ -8,11 +8,14 @@ from datetime import timedelta
 class ConsumeOptions:
     """What a single start of the daemon changes: `None` and empty mean what the configuration says.
 
-    `limit` counts settled jobs; after that many, or after `time_limit`, the daemon drains and leaves.
+    `limit` counts settled jobs, `failure_limit` those of them that failed or were rejected; `memory_limit` is
+    in bytes. When one of them or `time_limit` is reached, the daemon drains and leaves.
     `queues` are the request queues to receive from, each one of the configured URLs.
     """
 
     concurrency: int | None = None
     limit: int | None = None
     time_limit: timedelta | None = None
+    memory_limit: int | None = None
+    failure_limit: int | None = None
     queues: tuple[str, ...] = ()

@@ -3,11 +3,16 @@
 import queue
 import threading
 from collections.abc import Callable
+from typing import Final
 
 from worker.conclusion import Conclusion, Return
 from worker.facts import Facts
 from worker.held import Held
 from worker.job_in_hand import shutdown_deferral
+from worker.pulse import doing
+
+STILL_SECONDS_MAXIMUM: Final = 300.0
+"""How long preparing may take; attachments that come in are progress."""
 
 
 class Preparer:
@@ -37,7 +42,8 @@ class Preparer:
             if self._stop.is_set():
                 deferral = shutdown_deferral()
                 self._settle([held], Return(deferral.after, deferral.code), Facts())
-            else:
+                continue
+            with doing("prepares", STILL_SECONDS_MAXIMUM):
                 self._take(held)
 
     def close(self, threads: int) -> None:

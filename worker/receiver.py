@@ -12,12 +12,14 @@ from worker.backoff import half_jitter
 from worker.clock import Clock
 from worker.held import Held, Room
 from worker.leases import Leases
+from worker.pulse import doing
 from worker.transports.base import Delivery, Transport, TransportError
 
 BATCH_SIZE: Final = 10
 ROOM_LINGER_SECONDS: Final = 0.05
 FAILED_BASE: Final = timedelta(seconds=1)
 FAILED_MAXIMUM: Final = timedelta(minutes=1)
+POLL_GRACE_SECONDS: Final = 60.0
 
 log = structlog.get_logger()
 
@@ -44,6 +46,12 @@ class Receiver:
         self._hand_over = hand_over
         self._clock = clock
         self._stop = stop
+        self._failures = 0
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the queue could not be asked the last time."""
+        return self._failures > 0
 
     @property
     def queue_name(self) -> str:
@@ -52,15 +60,16 @@ class Receiver:
 
     def run(self) -> None:
         """Receive until stopped; a queue that is away is asked again after a growing back-off."""
-        failures = 0
+        limit_seconds = self._wait.total_seconds() + POLL_GRACE_SECONDS
         while not self._stop.is_set() and (places := self._room.reserve(BATCH_SIZE, ROOM_LINGER_SECONDS)):
             try:
-                self._receive(places)
+                with doing("receives", limit_seconds):
+                    self._receive(places)
             except TransportError as error:
-                failures += 1
-                self._back_off(failures, error)
+                self._failures += 1
+                self._back_off(self._failures, error)
             else:
-                failures = 0
+                self._failures = 0
 
     def _receive(self, places: int) -> None:
         held: list[Held] = []

@@ -63,6 +63,10 @@ class Router:
         self._fetcher = fetcher
         self._clock = clock
 
+    def apply(self, settings: Settings) -> None:
+        """Go by these settings from now on."""
+        self._settings = settings
+
     def check_age(self, envelope: Envelope) -> None:
         """Raises `TooOld` for a job from before the inbox's retention."""
         if self._clock.now() - envelope.born_at > self._settings.inbox.retention:

@@ -6,6 +6,7 @@ import threading
 
 from structlog.testing import capture_logs
 
+from tests.support.world import wait_until
 from worker.events import EVENTS, unknown_fields
 from worker.lifecycle import LifeEvents, Threads
 
@@ -32,10 +33,10 @@ def test_signals_are_events_and_nothing_else() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with events.signals():
         os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGHUP)
         seen = [events.next(PATIENCE_SECONDS), events.next(PATIENCE_SECONDS)]
 
-    assert sorted(filter(None, seen)) == ["SIGINT", "SIGTERM"]
+    assert sorted(filter(None, seen)) == ["SIGHUP", "SIGTERM"]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
@@ -49,7 +50,7 @@ def test_a_thread_that_dies_is_told_by_name() -> None:
 
     with capture_logs() as lines:
         threads.start("work-0", body)
-        assert threads.join("work-", PATIENCE_SECONDS)
+        wait_until(lambda: not threads.alive("work-"), "the thread's end")
 
     assert died == ["work-0"]
     (line,) = lines
@@ -63,12 +64,12 @@ def test_a_thread_that_ends_by_itself_is_no_death() -> None:
     threads = Threads(died.append)
     threads.start("settle-acks", lambda: None)
 
-    assert threads.join("settle-", PATIENCE_SECONDS)
+    wait_until(lambda: not threads.alive("settle-"), "the thread's end")
     assert died == []
 
 
-def test_only_the_threads_of_the_name_are_waited_for() -> None:
-    """One that never returns does not keep the process from leaving."""
+def test_threads_are_told_apart_by_their_names() -> None:
+    """And one that never returns does not keep the process from leaving."""
     release = threading.Event()
     threads = Threads(lambda _: None)
 
@@ -78,7 +79,7 @@ def test_only_the_threads_of_the_name_are_waited_for() -> None:
     threads.start("receive-requests", poll)
     threads.start("settle-acks", lambda: None)
 
-    assert threads.join("settle-", PATIENCE_SECONDS)
-    assert not threads.join("receive-", 0)
-    assert all(thread.daemon for thread in threads._threads)
+    wait_until(lambda: not threads.alive("settle-"), "the thread's end")
+    assert threads.alive("receive-")
+    assert [thread.daemon for thread, _ in threads.running()] == [True]
     release.set()

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from config.load import LoadedSettings, load_settings
-from config.measures import parse_duration
+from config.measures import parse_duration, parse_size
 from config.settings import Logging, Settings
 from worker.cli.errors import CommandError
 from worker.logs import configure_logging
@@ -39,6 +39,14 @@ def to_duration(text: str) -> timedelta:
     """A duration option's value; a wrong one is a usage error that says what was expected."""
     try:
         return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def to_size(text: str) -> int:
+    """A size option's value in bytes; a wrong one is a usage error that says what was expected."""
+    try:
+        return parse_size(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -1,14 +1,23 @@
 """`shardworker consume`: the daemon."""
 
+import os
 import sys
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Final
 
 import structlog
 import typer
 
-from config.load import LoadedSettings, effective
-from worker.cli.common import ConfigOption, installed_version, open_settings, request_queue, to_duration
+from config.load import LoadedSettings, effective, load_settings
+from worker.cli.common import (
+    ConfigOption,
+    installed_version,
+    open_settings,
+    request_queue,
+    to_duration,
+    to_size,
+)
 from worker.logs import logging_behind
 from worker.options import ConsumeOptions
 
@@ -33,6 +42,22 @@ def consume(
             "--time-limit", "-t", parser=to_duration, metavar="DURATION", help="Leave after 30s, 10m, 2h…"
         ),
     ] = None,
+    memory_limit: Annotated[
+        int | None,
+        typer.Option(
+            "--memory-limit",
+            "-m",
+            parser=to_size,
+            metavar="SIZE",
+            help="Leave when the process takes more memory than 512MiB, 2GB…",
+        ),
+    ] = None,
+    failure_limit: Annotated[
+        int | None,
+        typer.Option(
+            "--failure-limit", "-f", min=1, help="Leave after so many jobs that failed or were rejected."
+        ),
+    ] = None,
     queue: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,7 +70,10 @@ def consume(
     Mirrors `messenger:consume`.
 
     SIGTERM or Ctrl-C drains: nothing more is received, what runs is finished and answered, the rest goes
-    back to the queue. A second signal gives everything back at once.
+    back to the queue. A second signal gives everything back at once. SIGUSR2 drains too, and leaves with the
+    status 79, after which the service manager does not start it again.
+
+    SIGHUP takes a changed configuration, SIGUSR1 writes into the log what each thread is doing.
 
     The log goes to standard output, as JSON lines unless that is a terminal.
     """
@@ -58,11 +86,13 @@ def consume(
         concurrency=concurrency,
         limit=limit,
         time_limit=time_limit,
+        memory_limit=memory_limit,
+        failure_limit=failure_limit,
         queues=tuple(request_queue(settings, name) for name in queue or ()),
     )
     with logging_behind(settings.logging, sys.stdout):
         _log_configuration(loaded)
-        status = run_daemon(settings, options)
+        status = run_daemon(settings, options, partial(load_settings, config, os.environ))
     raise typer.Exit(status)
 
 

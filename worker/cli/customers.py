@@ -107,7 +107,7 @@ def _ask(settings: Settings, customer_id: str) -> Placement | BadPlacement | Non
     section = settings.directory
     if section.catalog is not None:
         with closing(open_catalog(settings, time.time)) as catalog:
-            return checked(catalog.find([customer_id]), settings).get(customer_id)
+            return checked(catalog.find([customer_id]), settings.shards).get(customer_id)
     if section.function is not None:
         return FunctionSource(section.function, settings.shards)([customer_id]).get(customer_id)
     return StaticDirectory(section).find([customer_id]).get(customer_id)

@@ -56,7 +56,7 @@ def all_placements(settings: Settings) -> list[Placement | BadPlacement]:
     if settings.directory.catalog is None:
         return list(StaticDirectory(settings.directory).find(list(settings.directory.customers)).values())
     with closing(open_catalog(settings, time.time)) as catalog:
-        return list(checked(catalog.find_all(), settings).values())
+        return list(checked(catalog.find_all(), settings.shards).values())
 
 
 def place_name(place: Place) -> str:
