@@ -123,9 +123,19 @@ class LanesMachine(RuleBasedStateMachine):
     def _running_on(self, place: str) -> list[Taken[Piece]]:
         return [taken for taken in self.running if taken.lane.shard.startswith(place)]
 
-    @rule(shard=st.sampled_from(SHARDS), partner=st.sampled_from(PARTNERS), job=st.integers(1, 3))
-    def offer(self, shard: str, partner: str, job: int) -> None:
-        """A job offers a part: refused only at a stop, or where its lane is away or slow and much is held."""
+    @rule(
+        shard=st.sampled_from(SHARDS),
+        partner=st.sampled_from(PARTNERS),
+        job=st.integers(1, 3),
+        count=st.sampled_from([1, 1, 5]),
+    )
+    def offer(self, shard: str, partner: str, job: int, count: int) -> None:
+        """A job offers some parts."""
+        for _ in range(count):
+            self._offer(shard, partner, job)
+
+    def _offer(self, shard: str, partner: str, job: int) -> None:
+        """One part: refused only at a stop, or where its lane is away or slow and much is held."""
         item = Piece(f"{partner}/{job}/{next(self.numbers)}")
         refused = self.lanes.offer(shard, item)
         away = self.lanes.away()
@@ -141,6 +151,15 @@ class LanesMachine(RuleBasedStateMachine):
             assert refused.code == "shard_busy"
             assert shard not in away
             assert len(self.waiting[shard]) >= self.limit
+
+    @rule(shard=st.sampled_from(SHARDS))
+    def admit(self, shard: str) -> None:
+        """Somebody asks whether a part is worth preparing: always, but of a shard that is away one alone."""
+        away = shard in self.lanes.away()
+        refused = self.lanes.admit(shard)
+        assert refused is None or (away and refused.code == "shard_away")
+        if away and refused is None:
+            assert self.lanes.admit(shard) is not None
 
     @precondition(lambda self: not self.closed and self._is_ready())
     @rule()
@@ -202,9 +221,10 @@ class LanesMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
-        """A customer is placed elsewhere."""
+        """Customers are placed elsewhere; perhaps all whose parts wait for a shard that is away."""
         held = self.lanes.held_away()
-        chosen = [piece for piece in held if data.draw(st.booleans())]
+        everybody = data.draw(st.booleans())
+        chosen = [piece for piece in held if everybody or data.draw(st.booleans())]
         assert sorted(self.lanes.withdraw(chosen)) == sorted(chosen)
         self._leave(chosen)
 
@@ -239,6 +259,8 @@ class LanesMachine(RuleBasedStateMachine):
         waiting = {item for items in self.waiting.values() for item in items}
         running = {taken.item for taken in self.running}
         assert self.lanes.waiting() == len(waiting)
+        on_servers = sum(server.waiting for server in self.lanes._servers.values())
+        assert self.closed or on_servers == len(waiting)
         assert self.accepted == waiting | running | set(self.ended)
         assert set(self.ended.values()) <= {1}
 
