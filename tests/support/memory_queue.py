@@ -82,7 +82,7 @@ class MemoryPlace:
 class MemoryTransport:
     """One queue in memory. `interfere` is asked before each call: it may raise, or refuse entries.
 
-    A message vanishes when it is older than `kept`. `asked` counts how often the depth was asked for.
+    A message vanishes when it is older than `kept`.
     """
 
     message_bytes_maximum = MESSAGE_BYTES_MAXIMUM
@@ -92,7 +92,6 @@ class MemoryTransport:
         self.name = name
         self.interfere: Interfere = no_faults
         self.kept: timedelta | None = None
-        self.asked = 0
         self._place = place
         self._ended = False
 
@@ -162,7 +161,6 @@ class MemoryTransport:
     def depth(self) -> Depth:
         """As the protocol says."""
         self.interfere("depth", ())
-        self.asked += 1
         now = self._place.clock()
         hidden = [stored for stored in self._messages().values() if stored.visible_at > now]
         leased = sum(stored.receipt is not None for stored in hidden)

@@ -144,20 +144,25 @@ def test_beyond_sixty_thousand_in_flight_a_wait_is_a_delay(monkeypatch: pytest.M
 
 
 def test_a_queue_is_asked_once_a_minute_and_only_for_what_waits() -> None:
-    """What succeeds, and what is given back at once, costs no call."""
+    """What is given back at once costs no call; and how long it keeps messages is asked once for all."""
     office = Office()
     queue = office.requests[0]
+    asked: Counter[str] = Counter()
+
+    def note(action: str, _: Sequence[object]) -> Faults:
+        asked.update({action} & {"depth", "retention"})
+        return {}
+
+    queue.interfere = note
     office.settle(Return(timedelta(), "shutdown"))
     office.run()
-    assert queue.asked == 0
-    for _ in range(3):
+    assert not asked
+    for span in (0 * SECOND, 59 * SECOND, SECOND):
+        pass_time(office, span)
         office.settle(SOON)
         office.run()
-    assert queue.asked == 1
-    pass_time(office, MINUTE)
-    office.settle(SOON)
-    office.run()
-    assert queue.asked == 2
+
+    assert asked == Counter(depth=2, retention=1)
 
 
 @pytest.mark.parametrize("interfere", [away, refusing(THROTTLED), refusing(REFUSED)])
