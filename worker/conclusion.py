@@ -46,7 +46,7 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """Release the message: visible again after the delay. `attempt` counts tries, if one was counted."""
+    """Let the message, or a copy, come again after the delay. `attempt` counts tries, if one was counted."""
 
     after: timedelta
     code: str
