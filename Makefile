@@ -10,7 +10,7 @@ export PYTHON
 export PREFIX DESTDIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format bench bench-sick bench-shards install uninstall clean
+.PHONY: help venv demo test check format bench bench-sick bench-shards bench-customers install uninstall clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench-sick: $(STAMP)  ## Measure what one sick shard of 20 costs the others: som
 
 bench-shards: $(STAMP)  ## Measure the connections of 500 shards on one server: some three minutes.
 	$(BIN)/python -m benchmarks.many_shards
+
+bench-customers: $(STAMP)  ## Measure a job of 5,000 customers on 20 shards, one away: some three minutes.
+	$(BIN)/python -m benchmarks.many_customers
 
 install:  ## Install a version for systemd below /opt/shardworker, as root (PREFIX, DESTDIR, VERSION, PACKAGES; docs/install.md).
 	systemd/install.sh . $(PACKAGES)
