@@ -61,7 +61,7 @@ class ServerConnections:
         self._idle: dict[Closable, tuple[Share, float]] = {}  # in the order in which they became idle
 
     def resize(self, maximum: int) -> None:
-        """Let there be so many from now on; what is open beyond that is closed when it is idle."""
+        """Let there be so many from now on; what is open beyond that is closed when it comes back."""
         with self._changed:
             self.maximum = maximum
             self._changed.notify_all()
@@ -92,11 +92,16 @@ class ServerConnections:
         return None
 
     def give_back(self, share: Share, connection: Closable) -> None:
-        """The connection is idle from now on."""
+        """The connection is idle from now on, or closed where the limits are smaller than they were."""
         with self._changed:
-            share.idle.append(connection)
-            self._idle[connection] = (share, self._clock())
-            self._changed.notify_all()
+            is_surplus = share.open > share.limit or self._open > self.maximum
+            if not is_surplus:
+                share.idle.append(connection)
+                self._idle[connection] = (share, self._clock())
+                self._changed.notify_all()
+        if is_surplus:
+            connection.close()
+            self.give_up(share)
 
     def give_up(self, share: Share) -> None:
         """A connection that was taken is closed, or could not be opened: its place is free."""

@@ -39,8 +39,21 @@ def lanes_of(
     server_limit: int = 64,
     slow_after: timedelta | None = None,
 ) -> Lanes[Piece]:
-    """Lanes with one limit for all; `db1.a` lies on the server `db1`, a shard without a dot on its own."""
-    rules = LaneRules(
+    """Lanes by the rules that `rules_of` makes."""
+    rules = rules_of(limit, held, delays, server_limit=server_limit, slow_after=slow_after)
+    return Lanes(rules, time.clock if time is not None else Clock())
+
+
+def rules_of(
+    limit: int = 1,
+    held: int = 100,
+    delays: tuple[timedelta, timedelta] = DELAYS,
+    *,
+    server_limit: int = 64,
+    slow_after: timedelta | None = None,
+) -> LaneRules:
+    """Rules with one limit for all; `db1.a` lies on the server `db1`, a shard without a dot on its own."""
+    return LaneRules(
         berth_of=lambda shard: Berth(shard.partition(".")[0], limit),
         server_limit=lambda _: server_limit,
         held_maximum=held,
@@ -50,7 +63,6 @@ def lanes_of(
         probe_maximum=delays[1],
         slow_after=slow_after,
     )
-    return Lanes(rules, time.clock if time is not None else Clock())
 
 
 def fill(lanes: Lanes[Piece], shard: str, *names: str) -> None:
