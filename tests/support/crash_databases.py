@@ -4,7 +4,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,14 @@ LOCK_WAITERS = {
     # its table of transactions is renewed only for who has not asked for a tenth of a second
     "mariadb": "SELECT variable_value FROM information_schema.global_status"
     " WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'",
+}
+
+OPEN_SESSIONS = {
+    "postgresql": (
+        "SELECT pid FROM pg_stat_activity WHERE state = 'idle in transaction'",
+        "SELECT pg_terminate_backend({session})",
+    ),
+    "mariadb": ("SELECT trx_mysql_thread_id FROM information_schema.innodb_trx", "KILL {session}"),
 }
 
 
@@ -70,6 +78,23 @@ class Databases:
     def lock_waiters(self) -> int:
         """How many transactions of the server wait for another one's lock."""
         return sum(int(next(iter(row.values()))) for row in self._query(LOCK_WAITERS[self.kind]))
+
+    def end_open_transactions(self) -> int:
+        """End every session that is in a transaction, as the server's operator can; how many there were."""
+        found, end = OPEN_SESSIONS[self.kind]
+        # both shards are on one server: the first of them sees the sessions of both
+        url = next(iter(self.urls.values()))
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            sessions = connection.execute(text(found)).scalars().all()
+            for session in sessions:
+                connection.execute(text(end.format(session=int(session))))
+        engine.dispose()
+        return len(sessions)
+
+    def execute_on(self, name: str, *statements: str) -> None:
+        """Run statements on one of the shards."""
+        replace(self, urls={name: self.urls[name]})._execute(*statements)
 
     def _execute(self, *statements: str) -> None:
         for url in self.urls.values():

@@ -125,7 +125,8 @@ def _prepare(death: Death, note: Path) -> None:
 
 def _die(note: Path, number: signal.Signals = signal.SIGKILL) -> None:
     note.touch()
-    os.kill(os.getpid(), number)
+    # a signal to the process would let this thread go on until another one had it
+    signal.pthread_kill(threading.get_ident(), number)
 
 
 def _die_in_commit(note: Path, *, torn: bool) -> None:

@@ -61,3 +61,16 @@ def insert_or_fail(payload: dict[str, Any], context: PartContext) -> dict[str, i
         raise RuntimeError("as it was told")
     with context.attachments["lines.csv"].open() as lines:
         return {"inserted": 1, "bytes": len(lines.read())}
+
+
+@handles("orders.deadly", dict)
+def kill_in_company(payload: dict[str, Any], context: PartContext) -> None:
+    """End the process once so many other handlers of it wait as the file `company` says."""
+    del context
+    started, company = Path(payload["started"]), int(Path(payload["company"]).read_text())
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(list(started.parent.glob(f"{started.name}.{os.getpid()}.*"))) < company:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
