@@ -24,11 +24,16 @@ fail() {
 case $DESTDIR:$("$PYTHON" -c 'import sys; print(sys.base_prefix)') in
   :/root/* | :/home/*) fail "$PYTHON lies in a home directory, which the units hide; name another: PYTHON=/usr/bin/python3" ;;
 esac
+in_place() {
+  fail "the version $VERSION is there already and may be running; give this one a name of its own: VERSION=$VERSION-2"
+}
+
 source=$1
 shift
 files=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 root=$DESTDIR$PREFIX
 mkdir -p "$root/versions"
+[ -z "${VERSION:-}" ] || [ ! -e "$root/versions/$VERSION" ] || in_place
 building=$(mktemp -d "$root/versions/.building-XXXXXX")
 trap 'rm -rf "$building"' EXIT
 
@@ -45,8 +50,7 @@ new=$building/version
 
 VERSION=${VERSION:-$("$new/bin/python" -c 'import importlib.metadata as m; print(m.version("shardworker"))')}
 version=$root/versions/$VERSION
-[ ! -e "$version" ] ||
-  fail "the version $VERSION is there already and may be running; give this one a name of its own: VERSION=$VERSION-2"
+[ ! -e "$version" ] || in_place
 # A virtual environment knows where it lies: tell it where it will.
 grep -rlI --null -- "$new" "$new/bin" "$new/pyvenv.cfg" | xargs -0 sed -i "s|$new|$PREFIX/versions/$VERSION|g"
 chmod 755 "$new"

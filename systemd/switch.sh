@@ -17,7 +17,7 @@ if [ $# -eq 0 ]; then
   exit 0
 fi
 if [ ! -x "versions/$1/bin/shardworker" ]; then
-  echo "shardworker-switch: no version $1 is installed; there is: $(ls versions | tr '\n' ' ')" >&2
+  echo "shardworker-switch: no version $1 is installed; there is: $(ls -m versions)" >&2
   exit 1
 fi
 

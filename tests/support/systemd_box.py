@@ -69,8 +69,8 @@ class Box:
         self, *command: str | Path, environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[str]:
         """Start a command inside, as root."""
-        variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **(environment or {})}
-        enter = ["nsenter", "--target", str(self.pid), "--wd=/", "-m", "-p", "-n", "-i", "-u", "-C", "--"]
+        variables = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **(environment or {})}
+        enter = ["nsenter", "--target", str(self.pid), "-r", "-w", "-m", "-p", "-n", "-i", "-u", "-C", "--"]
         pipe = subprocess.PIPE
         return subprocess.Popen([*enter, *command], env=variables, stdout=pipe, stderr=pipe, text=True)
 
@@ -97,10 +97,10 @@ class Box:
         lines = self.run("systemctl", "show", unit, f"--property={','.join(names)}").splitlines()
         return dict(line.split("=", maxsplit=1) for line in lines)
 
-    def journal(self, unit: str) -> list[str]:
+    def journal(self, unit: str, *options: str) -> list[str]:
         """What the unit wrote into the journal, and systemd about it."""
         self.run("journalctl", "--sync")
-        return self.run("journalctl", "--output=cat", "--all", f"--unit={unit}").splitlines()
+        return self.run("journalctl", "--output=cat", "--all", f"--unit={unit}", *options).splitlines()
 
     @contextmanager
     def network(self) -> Iterator[None]:

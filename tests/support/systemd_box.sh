@@ -54,6 +54,8 @@ od -An -N16 -tx1 /dev/urandom | tr -d ' \n' > etc/machine-id
 pivot_root . .
 umount -l .
 cd /
+# As the first process of a machine does: credentials reach a service by a mount that is made in a namespace beside.
+mount --make-rshared /
 exec env -i container=box PATH=/usr/sbin:/usr/bin:/sbin:/bin \
   setpriv --bounding-set=-sys_module,-sys_time,-sys_rawio,-syslog \
   /lib/systemd/systemd --system --unit=box.target --log-target=journal --show-status=no

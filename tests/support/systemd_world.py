@@ -25,6 +25,8 @@ class SystemdWorld:
     def __init__(self, box: Box, world: World) -> None:
         self.box = box
         self.world = world
+        shown = box.run("journalctl", "--lines=0", "--show-cursor", "--quiet")
+        self._before = shown.removeprefix("-- cursor: ").strip()
         self.use("")
 
     def use(self, settings: str) -> None:
@@ -42,9 +44,13 @@ class SystemdWorld:
         owner = self.box.run("id", "-u", "shardworker").strip()
         self.box.run("chown", "-R", f"{owner}:{owner}", self.world.directory)
 
+    def journal(self, instance: int) -> list[str]:
+        """What the instance wrote to the journal in this world, and systemd about it."""
+        return self.box.journal(unit(instance), f"--after-cursor={self._before}")
+
     def log(self, instance: int) -> list[dict[str, Any]]:
-        """The lines that an instance has written."""
-        return [json.loads(line) for line in self.box.journal(unit(instance)) if line.startswith("{")]
+        """The lines of the worker's own log."""
+        return [json.loads(line) for line in self.journal(instance) if line.startswith("{")]
 
     def events(self, instance: int, name: str) -> list[dict[str, Any]]:
         """An instance's lines of one event."""

@@ -1,12 +1,12 @@
 """A booted systemd with the worker installed in it, and a world that its instances work in."""
 
-import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -75,7 +75,7 @@ def worlds(box: Box, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
             request, response, failure = (
                 url(name, sqs=sqs) for name in ("requests", "responses", "failures")
             )
-            made.append(SystemdWorld(box, World(directory, jobs, results, failures, options)))
+            made.append(SystemdWorld(box, World(directory, request, response, failure, options)))
             return made[0]
 
         yield make
@@ -90,17 +90,18 @@ def default_world(make_world: MakeWorld) -> SystemdWorld:
     return make_world()
 
 
-def install(box: Box, wheel: str | Path, version: str) -> str:
-    """Install the worker by its script; its dependencies are those of the tests' own environment."""
+def install(box: Box, wheel: str | Path, version: str) -> None:
+    """Install the worker by the script in its wheel; its dependencies are those of the tests' environment."""
     variables = {
         "PYTHON": f"{PYTHON}/bin/python{sys.version_info.major}.{sys.version_info.minor}",
         "VERSION": version,
         "PIP_NO_INDEX": "1",
         "PIP_NO_DEPS": "1",
     }
-    told = box.run(CHECKOUT / "systemd" / "install.sh", wheel, environment=variables)
+    with ZipFile(wheel) as archive:
+        archive.extractall(box.shared / "wheel")
+    (script,) = box.shared.glob("wheel/*.data/data/share/shardworker/systemd/install.sh")
+    box.run("sh", script, wheel, environment=variables)
     library = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = f"/opt/shardworker/versions/{version}/lib/{library}/site-packages"
     box.write(f"{packages}/tests.pth", f"{CHECKOUT}\n{SITE_PACKAGES}\n")
-    assert os.path.lexists(box.path("/opt/shardworker/current"))
-    return told
