@@ -1,6 +1,7 @@
 """Handlers for the end-to-end tests: they can be told by files to wait, and so stopped at a known moment."""
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -42,6 +43,14 @@ def kill_the_process(payload: dict[str, Any], context: PartContext) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@handles("orders.stuck", dict)
+def hold_the_interpreter(payload: dict[str, Any], context: PartContext) -> None:
+    """Say so by the file `started`, then let no other thread of the process run any more."""
+    del context
+    Path(payload["started"]).touch()
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
 @handles("orders.crash", dict)
 def fail_unexpectedly(payload: dict[str, Any], context: PartContext) -> None:
     """Raise what no handler should."""
@@ -63,6 +72,16 @@ def insert_or_fail(payload: dict[str, Any], context: PartContext) -> dict[str, i
         return {"inserted": 1, "bytes": len(lines.read())}
 
 
+@handles("orders.counted", dict)
+def insert_counted(payload: dict[str, Any], context: PartContext) -> dict[str, int]:
+    """Note the run in the file `runs`, which no rollback takes back, and insert the rows."""
+    with Path(payload["runs"]).open("a") as runs:
+        runs.write(f"{context.job.job_id}\n")
+    rows = [{"note": None, **row, "customer_id": context.customer_id} for row in payload["rows"]]
+    context.connection.execute(INSERT, rows)
+    return {"inserted": len(rows)}
+
+
 @handles("orders.deadly", dict)
 def kill_in_company(payload: dict[str, Any], context: PartContext) -> None:
     """End the process once so many other handlers of it wait as the file `company` says."""
@@ -74,3 +93,11 @@ def kill_in_company(payload: dict[str, Any], context: PartContext) -> None:
             return
         time.sleep(0.01)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@handles("orders.sleep", dict)
+def sleep_on_the_server(payload: dict[str, Any], context: PartContext) -> None:
+    """Insert the rows, then wait for one long statement."""
+    rows = [{"note": None, **row, "customer_id": context.customer_id} for row in payload["rows"]]
+    context.connection.execute(INSERT, rows)
+    context.connection.execute(text("SELECT pg_sleep(60)"))
