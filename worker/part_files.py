@@ -14,6 +14,7 @@ Admit = Callable[[str], Deferral | None]
 """Whether an item for a shard is worth what it costs to prepare; else why not and when to come again."""
 
 NOWHERE: Final = ""
+CUSTOMER_GONE: Final = error_of("customer_gone", "The customer no longer exists here.")
 
 
 def place(part: Part, placement: Placement | None) -> None:
@@ -21,7 +22,7 @@ def place(part: Part, placement: Placement | None) -> None:
     if placement is None:
         return
     if placement.state is PlacementState.GONE:
-        part.refusal = error_of("customer_gone", "The customer no longer exists here.")
+        part.refusal = CUSTOMER_GONE
         return
     part.placement = placement
     part.postponed = wait_for(placement)

@@ -166,6 +166,49 @@ class TestRefusals:
         assert "And 480 more." in str(refused.value)
 
 
+class TestCustomersWhoAreGone:
+    def test_their_parts_are_answered_as_the_worker_answers_them(self, site: Site) -> None:
+        """In their place in the job; the directory must call them gone."""
+        succeed(site, "c-1", 0)
+        leave(site, "c-2")
+        assert site.run("answer", "job-1", "--gone", "c-2").exit_code == 0
+        (message,) = site.waiting("results")
+
+        assert json.loads(message.body)["status"] == "partial"
+        assert failed("c-2", error_of("customer_gone", "The customer no longer exists here.")).decode() in (
+            message.body
+        )
+
+    def test_who_is_there_is_not_answered_for(self, site: Site) -> None:
+        """Its part has not begun, or is not known here: that is no failure yet."""
+        succeed(site, "c-1", 0)
+
+        assert "Customer c-2: the directory does not call it gone" in refusal(site, "--gone", "c-2")
+        assert "Customer c-9: the directory does not call it gone" in refusal(site, "--gone", "c-9")
+
+    def test_an_outcome_that_is_there_decides(self, site: Site) -> None:
+        """Whatever is said of its customer."""
+        succeed(site, "c-1", 0)
+        leave(site, "c-1")
+
+        assert "its part has a row" in refusal(site, "--gone", "c-1")
+
+    def test_they_must_be_as_many_as_the_parts_without_a_row(self, site: Site) -> None:
+        """Else nobody knows which part is whose."""
+        site.part_store("c-1").run(identity("c-1", 0, count=3), lambda _: succeeded("c-1", None))
+        leave(site, "c-2")
+
+        assert "2 parts of the job have no row, and 1 customers were named" in refusal(site, "--gone", "c-2")
+
+
+def leave(site: Site, customer_id: str) -> None:
+    """Let the directory say that the customer is gone."""
+    shard = "eu1" if customer_id == "c-1" else "eu2"
+    text = site.path.read_text()
+    gone = f'{customer_id} = {{ shard = "{shard}", state = "gone" }}'
+    site.path.write_text(text.replace(f'{customer_id} = "{shard}"', gone))
+
+
 def row(customer_id: str, part_no: int, *, count: int, state: InboxState) -> InboxRow:
     return InboxRow(
         job_id="job-1",

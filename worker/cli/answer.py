@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from config.settings import Settings
+from worker.cli.answer_gone import with_gone
 from worker.cli.answer_rows import find_rows, rebuilt
 from worker.cli.common import ConfigOption, JsonOption, open_queue, open_settings, open_store
 from worker.cli.errors import CommandError
@@ -25,6 +26,15 @@ def answer(
         int | None,
         typer.Option("--run", min=1, show_default=False, help="The run to answer; without it the highest."),
     ] = None,
+    gone: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gone",
+            metavar="CUSTOMER",
+            show_default=False,
+            help="A customer of the job who is gone; each of them, in the job's order.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the result, and send nothing.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -34,11 +44,14 @@ def answer(
     For a result that got lost behind the response queue. Nothing is run. The result is the one that the
     worker sent, but for its two times: the front door drops it if it has it already.
 
-    Refused while a part has no outcome: the worker answers when it has. With --json the result is printed.
+    Refused while a part has no outcome: the worker answers when it has. The parts of customers who are gone
+    left no row: name them with --gone, and they are answered if the directory says so.
+
+    With --json the result is printed.
     """
     settings = open_settings(config).settings
     rows, troubles = find_rows(settings, job_id)
-    identity, final = rebuilt(job_id, rows, run, troubles)
+    identity, final = rebuilt(job_id, with_gone(settings, rows, gone or (), run), run, troubles)
     if not dry_run:
         _send(settings, identity, final)
     if dry_run or as_json:

@@ -11,6 +11,7 @@ from shards.directory import DirectoryUnavailable
 from shards.engines import Shard, Shards
 from shards.inbox import InboxRow, InboxState, Outcome
 from shards.parts import find_outcomes
+from worker.cli.answer_gone import missing_parts
 from worker.cli.errors import CommandError
 from worker.cli.every_place import ask_every
 from worker.cli.places import UNLISTED, Place, inbox_places, own_schemas, place_name
@@ -104,10 +105,10 @@ def _obstacles(rows: Sequence[InboxRow], run: int) -> Iterator[str]:
         if (obstacle := _obstacle(row, run)) is not None:
             yield f"Customer {row.customer_id}: {obstacle}."
     count = rows[0].part_count
-    for part_no in sorted(set(range(count)) - {row.part_no for row in rows}):
+    for part_no in missing_parts(rows):
         yield (
-            f"Part {part_no + 1} of {count} has no row: it did not begin, or its customer is gone or lives "
-            "where nobody was asked."
+            f"Part {part_no + 1} of {count} has no row: it did not begin, or its customer lives where nobody "
+            "was asked, or is gone (then name it: --gone CUSTOMER)."
         )
 
 
