@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.hanging import VARIABLES
 from tests.support.service_manager import FakeServiceManager
-from tests.support.world import World, job, wait_until
+from tests.support.world import WorkerProcess, World, job, wait_until
 
 WATCHDOG_SECONDS = 1.5
-HANGS_SOON = '[types."orders.slow"]\ntimeout = "1s"'
 
 
 @pytest.fixture
@@ -23,20 +23,10 @@ def manager(tmp_path: Path) -> Iterator[FakeServiceManager]:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    yield from _world(tmp_path)
-
-
-@pytest.fixture
-def hanging_world(tmp_path: Path) -> Iterator[World]:
-    """Where a slow handler hangs after three seconds."""
-    yield from _world(tmp_path, extra=HANGS_SOON)
-
-
-def _world(directory: Path, **options: str) -> Iterator[World]:
     requests, responses, failures = (
-        f"sql://{directory}/queues.db?queue={name}" for name in ("requests", "responses", "failures")
+        f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "responses", "failures")
     )
-    world = World(directory, requests, responses, failures, options=options)
+    world = World(tmp_path, requests, responses, failures)
     yield world
     world.close()
 
@@ -118,56 +108,61 @@ class TestWatchdog:
         assert worker.wait() == 0
         assert [result["job_id"] for result in world.results()] == ["slow"]
 
-    def test_a_handler_that_hangs_is_reported_and_ends_the_ping(
-        self, hanging_world: World, manager: FakeServiceManager
+    def test_a_process_that_is_stuck_is_silent_and_its_end_leaves_all_stacks_behind(
+        self, world: World, manager: FakeServiceManager
     ) -> None:
-        """With job, customer and the stack of its thread; the ping comes again when it moves again."""
-        world = hanging_world
+        """No thread runs any more, so no ping; at SIGABRT, as the watchdog sends it, standard error tells."""
         worker = world.start_worker(**manager.environment(WATCHDOG_SECONDS))
-        send_slow_job(world)
-        line = worker.wait_for_event("worker.thread_hangs")
-        manager.wait_for("hanging: work-")
+        manager.wait_for("WATCHDOG=1")
+        started = world.directory / "started"
+        world.send(job("stuck", type="orders.stuck", payload={"started": str(started)}))
+        wait_until(started.exists, "the handler")
         manager.drain()
 
-        assert (line["job"], line["customer"], line["doing"]) == ("slow", "c-0", "runs a handler")
-        assert "insert_slowly" in line["stack"]
-        assert (line["lasting_ms"] >= 3000, line["limit_ms"]) == (True, 3000)
         assert manager.next(WATCHDOG_SECONDS) is None
-        (world.directory / "go_on").touch()
-        manager.wait_for("WATCHDOG=1")
-        assert len(worker.events("worker.thread_hangs")) == 1
-        assert worker.stop() == 0
-
-    def test_the_manager_s_kill_leaves_all_stacks_behind(
-        self, hanging_world: World, manager: FakeServiceManager
-    ) -> None:
-        """SIGABRT, as the watchdog sends it: each thread with its frames, on standard error."""
-        world = hanging_world
-        worker = world.start_worker(**manager.environment(WATCHDOG_SECONDS))
-        send_slow_job(world)
-        worker.wait_for_event("worker.thread_hangs")
         worker.signal(signal.SIGABRT)
-
         assert worker.wait() == -signal.SIGABRT
         text = worker.log_path.read_text()
         assert "Fatal Python error: Aborted" in text
-        assert "in insert_slowly" in text
+        assert "in hold_the_interpreter" in text
 
-    def test_a_hang_in_the_drain_ends_the_ping_too(
-        self, hanging_world: World, manager: FakeServiceManager
+    def test_a_thread_that_hangs_is_reported_and_ends_the_ping(
+        self, world: World, manager: FakeServiceManager
     ) -> None:
-        """Nobody is asked for more time either, until the drain itself gives up."""
-        world = hanging_world
-        worker = world.start_worker(**manager.environment(WATCHDOG_SECONDS))
-        send_slow_job(world)
+        """Once, with job, customer and the stack of its thread; the ping comes again when it moves again."""
+        worker = self._start_hanging(world, manager)
+        manager.wait_for("hanging: work-")
+        (line,) = worker.events("worker.thread_hangs")
+        assert (line["doing"], line["job"], line["customer"]) == ("runs a part", "hangs", "c-0")
+        assert line["stack"].endswith("__call__")
+        assert line["lasting_ms"] >= line["limit_ms"] == 2000
+        manager.drain()
+        assert manager.next(WATCHDOG_SECONDS) is None
+
+        (world.directory / "go_on").touch()
+        manager.wait_for("WATCHDOG=1")
+        assert len(worker.events("worker.thread_hangs")) == len(worker.events("worker.thread_moves")) == 1
+        assert worker.stop() == 0
+        assert len(world.rows()) == 1
+
+    def test_a_hang_in_the_drain_ends_the_ping_too(self, world: World, manager: FakeServiceManager) -> None:
+        """And nobody is asked for more time, until the drain gives up by itself."""
+        worker = self._start_hanging(world, manager)
         worker.signal(signal.SIGTERM)
-        manager.wait_for("EXTEND_TIMEOUT_USEC=")
+        manager.wait_for("STOPPING=1")
         manager.wait_for("hanging: work-")
         manager.drain()
 
         assert manager.next(WATCHDOG_SECONDS) is None
         worker.signal(signal.SIGTERM)
         assert worker.wait() == 0
+
+    def _start_hanging(self, world: World, manager: FakeServiceManager) -> WorkerProcess:
+        environment = {**VARIABLES, "HANG_DIRECTORY": str(world.directory)}
+        worker = world.start_worker(**environment, **manager.environment(WATCHDOG_SECONDS))
+        world.send(job("hangs"))
+        wait_until((world.directory / "hangs").exists, "the hang")
+        return worker
 
 
 class TestThreads:
