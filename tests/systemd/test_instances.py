@@ -67,6 +67,34 @@ def test_a_killed_worker_comes_back_and_does_its_job_again(make_world: MakeWorld
     assert [result["status"] for result in world.world.results()] == ["succeeded"]
 
 
+def test_a_process_that_hangs_is_killed_with_its_stacks_told_and_comes_back(world: SystemdWorld) -> None:
+    """No sign of life for the watchdog's time, here of a stopped process: SIGABRT, and a new one."""
+    world.use("WatchdogSec=1s\n")
+    world.start(1)
+    world.box.run("kill", "-STOP", str(world.main_pid(1)))
+
+    world.wait_for(1, NRestarts="1", ActiveState="active", SubState="running")
+    told = world.journal(1)
+    assert [line for line in told if "Watchdog timeout" in line]
+    assert "Fatal Python error: Aborted" in told
+    assert [line for line in told if line.endswith("in _wait_for_the_end")]
+
+
+def test_a_reload_takes_the_changed_file_without_a_new_process(world: SystemdWorld) -> None:
+    """`systemctl reload` is SIGHUP; the instance is the same one afterwards, and active."""
+    world.start(1)
+    process = world.main_pid(1)
+    text = world.world.config_path.read_text(encoding="utf-8")
+    world.world.config_path.write_text(f'{text}\n[types."orders.insert"]\ntimeout = "1m"\n', encoding="utf-8")
+
+    world.box.run("systemctl", "reload", unit(1))
+    wait_until(lambda: bool(world.events(1, "config.reloaded")), "the configuration to be taken")
+    world.wait_for(1, ActiveState="active", SubState="running")
+
+    assert world.main_pid(1) == process
+    assert world.box.show(unit(1), "StatusText")["StatusText"].startswith("0 in hand")
+
+
 def test_a_wrong_configuration_is_not_tried_again(world: SystemdWorld) -> None:
     """Status 78: the start fails at once, and stays failed until somebody corrects the file."""
     world.use("Environment=SHARDWORKER__WORKER__CONCURRENCY=many\n")
@@ -83,7 +111,9 @@ def test_a_worker_that_leaves_for_good_stays_away(world: SystemdWorld) -> None:
     world.start(1)
     world.box.run("systemctl", "kill", "--signal=USR2", unit(1))
 
-    world.wait_for(1, ActiveState="inactive", Result="success", ExecMainStatus="79", NRestarts="0")
+    world.wait_for(1, ActiveState="inactive", SubState="dead")
+    assert world.events(1, "worker.stopped")[0]["reason"] == "SIGUSR2"
+    assert not [line for line in world.journal(1) if "Scheduled restart" in line]
 
 
 def test_the_target_starts_and_stops_the_enabled_instances(world: SystemdWorld) -> None:
