@@ -92,6 +92,12 @@ def _delay_problems(settings: Settings) -> Iterator[Finding]:
     pairs: list[tuple[Location, timedelta, str, timedelta]] = [
         (("retry", "max_delay"), settings.retry.max_delay, "base_delay", settings.retry.base_delay),
         (
+            ("deferral", "busy_max_delay"),
+            settings.deferral.busy_max_delay,
+            "busy_delay",
+            settings.deferral.busy_delay,
+        ),
+        (
             ("deferral", "away_max_delay"),
             settings.deferral.away_max_delay,
             "away_base_delay",

@@ -72,6 +72,7 @@ class Deferral(Section):
 
     unknown_grace: Duration = timedelta(minutes=10)
     busy_delay: Duration = timedelta(seconds=5)
+    busy_max_delay: Duration = timedelta(minutes=1)
     away_base_delay: Duration = timedelta(seconds=1)
     away_max_delay: Duration = timedelta(minutes=5)
     probe_max_delay: Duration = timedelta(seconds=15)

@@ -61,6 +61,7 @@ class Drain:
         )
         self._stop_taking()
         self._wait_until_empty(drain)
+        self._assembly.executor.take_back_starts()
         abandoned = self._leave()
         log.info("worker.stopped", reason=reason, settled=room.settled, abandoned=abandoned)
 

@@ -21,6 +21,7 @@ from shards.parts import PartStore, StartedBefore
 from worker.backoff import full_jitter, half_jitter
 from worker.clock import Clock
 from worker.conclusion import Deferral
+from worker.counted_starts import CountedStarts
 from worker.failures import failure_of, log_unexpected
 from worker.gate import Gate
 from worker.job_in_hand import Part, shutdown_deferral
@@ -52,10 +53,7 @@ Report = Ended | Deferral | Away | ContentConflict | Superseded
 
 
 class Executor:
-    """Runs parts, each in one transaction on its shard; thread-safe, shared by all worker threads.
-
-    `forget` tells the directory of customers that are not where it said.
-    """
+    """Runs parts, each in one transaction; `forget` tells the directory of customers that are elsewhere."""
 
     def __init__(
         self,
@@ -73,6 +71,7 @@ class Executor:
         self._stop = stop
         self._forget = forget
         self._gate = Gate()
+        self._counted_starts = CountedStarts()
 
     def apply(self, settings: Settings) -> None:
         """Go by these settings from now on."""
@@ -90,6 +89,10 @@ class Executor:
             part.queued_at = self._clock.monotonic()
             part.database_seconds += part.queued_at - started
 
+    def take_back_starts(self) -> None:
+        """Take back the counted starts of parts that still run: the process leaves amid them."""
+        self._counted_starts.take_back()
+
     def _run(self, part: Part) -> Report:
         suspect = part.owner.suspect
         with self._gate.together():
@@ -106,8 +109,8 @@ class Executor:
         if self._stop.wait(START_SETTLES_SECONDS):
             return shutdown_deferral()
         with self._gate.alone(ALONE_PATIENCE_SECONDS) as alone:
-            report = self._try(part, partial(self._start, known=starts)) if alone else self._busy("busy")
-        return self._busy("busy") if isinstance(report, StartedBefore) else report
+            report = self._try(part, partial(self._start, known=starts)) if alone else StartedBefore(starts)
+        return self._busy(part, "busy") if isinstance(report, StartedBefore) else report
 
     def _try(self, part: Part, action: Callable[[PartStore, Part], Outcome]) -> Report | StartedBefore:
         """Take the action, and record the failure that it ends in; both can find that the shard is away."""
@@ -120,7 +123,7 @@ class Executor:
             report = self._reported(part, partial(self._record, store, part, report))
         if isinstance(report, Failure):
             # Recording itself failed in a way that asking again can mend: the part is as if it never ran.
-            return self._busy(report.code)
+            return self._busy(part, report.code)
         return report
 
     def _store(self, part: Part) -> PartStore:
@@ -167,13 +170,15 @@ class Executor:
             case Kind.BUSY if failure.code == "shutdown":
                 return shutdown_deferral()
             case Kind.BUSY:
-                return self._busy(failure.code)
+                return self._busy(part, failure.code)
             case _:
                 return failure
 
-    def _busy(self, code: str) -> Deferral:
-        base = self._settings.deferral.busy_delay
-        return Deferral(half_jitter(1, base, base, self._clock.random()), code)
+    def _busy(self, part: Part, code: str) -> Deferral:
+        """Look again soon, but ever more rarely: somebody may hold the part for an hour."""
+        base, maximum = self._settings.deferral.busy_delay, self._settings.deferral.busy_max_delay
+        receives = part.owner.held[0].delivery.receive_count
+        return Deferral(half_jitter(receives, base, maximum, self._clock.random()), code)
 
     def _work_or_refuse(self, store: PartStore, part: Part) -> Outcome:
         if part.refusal is not None:
@@ -189,6 +194,8 @@ class Executor:
             decoded = [handler.decode(part.request.payload)]
 
             def work(connection: Connection) -> bytes:
+                if part.start_counted:
+                    self._counted_starts.connected(part, connection)
                 # A try after a deadlock decodes anew: the handler may have changed what it got before.
                 payload = decoded.pop() if decoded else handler.decode(part.request.payload)
                 return self._call(part, connection, payload)
@@ -224,7 +231,8 @@ class Executor:
 
     def _take_back_unless_ended(self, store: PartStore, part: Part) -> Outcome:
         try:
-            return self._work(store, part)
+            with self._counted_starts.running(part, store):
+                return self._work(store, part)
         except BaseException as error:
             if failure_of(error, self._dialect(part)).kind in {Kind.BUSY, Kind.AWAY}:
                 store.take_back_start(part.identity)

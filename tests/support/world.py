@@ -51,6 +51,7 @@ max_delay = "200ms"
 [deferral]
 unknown_grace = "0s"
 busy_delay = "200ms"
+busy_max_delay = "500ms"
 away_base_delay = "50ms"
 away_max_delay = "500ms"
 probe_max_delay = "500ms"

@@ -16,7 +16,7 @@ from shards import failure_codes
 from shards.failures import KnownFailure, failure_of
 from shards.inbox import ContentConflict, InboxState, Outcome, Superseded
 from tests.support.core import Site, insert_order
-from tests.support.executing import code_of, part_of, raising, run, the_row
+from tests.support.executing import code_of, locked, part_of, raising, run, the_row
 from tests.support.jobs import inbox_rows, orders
 from worker.conclusion import Answer, Deferral
 from worker.executor import Ended, Report
@@ -216,3 +216,14 @@ def test_parts_of_many_threads_share_the_executor(site: Site) -> None:
 
     assert len(reports) == 16
     assert orders(site.path) == list(range(16))
+
+
+@pytest.mark.parametrize(("receive_count", "seconds"), [(1, 2.5), (2, 5), (4, 20), (5, 30), (1000, 30)])
+def test_a_part_in_another_worker_s_hands_is_looked_at_ever_more_rarely(
+    site: Site, receive_count: int, seconds: float
+) -> None:
+    """A copy of an hour's part would else be received a thousand times; the longest wait is a minute."""
+    with locked(site):
+        report = run(site, receive_count=receive_count)
+
+    assert report == Deferral(timedelta(seconds=seconds), "busy")

@@ -137,7 +137,7 @@ def test_a_part_that_may_have_killed_its_process_waits_until_it_can_be_alone(
     with site.executor._gate.together():
         report = site.executor.run(part)
 
-    assert report == Deferral(timedelta(seconds=2.5), "busy")
+    assert report == Deferral(timedelta(seconds=30), "busy")
     assert (the_row(site)["starts"], orders(site.path)) == (1, [])
     assert isinstance(site.executor.run(part), Ended)
 

@@ -29,6 +29,7 @@ state_directory = $state
 unknown_grace = "0s"
 # What waits does so briefly here.
 busy_delay = "200ms"
+busy_max_delay = "2s"
 away_base_delay = "200ms"
 away_max_delay = "5s"
 
