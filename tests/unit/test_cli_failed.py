@@ -103,6 +103,13 @@ class TestLooking:
         """No empty table."""
         assert "no message" in site.run("failed", "list").stdout
 
+    def test_a_filter_that_nothing_fits_is_not_an_empty_queue(self, site: Site) -> None:
+        """Whoever mistyped a code must not go home."""
+        fail(site, "job-1")
+
+        listed = site.run("failed", "list", "--code", "schema_defetc").stdout
+        assert listed == "None of the 1 messages that were looked at fits the filters.\n"
+
     def test_one_is_shown_whole(self, site: Site) -> None:
         """With its body as it came, found by its id."""
         site.send("failures", dead_letter('{"job_id": "job-1"}', FAILED))

@@ -64,14 +64,16 @@ def list_failed(  # noqa: PLR0913 - each is an option of the command
     settings = open_settings(config).settings
     filters = Filters(code, job_type, partner, reason, since, until)
     looked_at = maximum if filters == Filters() else max(maximum, SEARCHED_MAXIMUM)
-    fitting = (message for message in failed_messages(settings, looked_at) if filters.fit(message))
-    found = list(islice(fitting, maximum))
+    seen = list(failed_messages(settings, looked_at))
+    found = list(islice(filter(filters.fit, seen), maximum))
     if as_json:
         for message in found:
             print_json(message.summary())
     elif found:
         print_table(COLUMNS, [_row(message) for message in found])
         print_line("One, whole: shardworker failed show ID. Again, when mended: shardworker failed retry ID")
+    elif seen:
+        print_line(f"None of the {len(seen)} messages that were looked at fits the filters.")
     else:
         print_line("The failure queue holds no message that can be seen now.")
 
