@@ -4,16 +4,16 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 WAITS: Final = "waits"
+NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 
 Monotonic = Callable[[], float]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What a thread does since a moment, and the seconds that it may take; waiting may take for ever.
 
     `moved_at` is when it was last seen to make progress: from then on the limit counts. Moments are monotonic
@@ -24,7 +24,7 @@ class Step:
     since: float
     moved_at: float
     limit_seconds: float = math.inf
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = NOBODY
 
     def hangs(self, now: float) -> bool:
         """Whether it takes longer than it may."""
@@ -91,4 +91,4 @@ def waiting(what: str) -> Doing:
 def move() -> None:
     """The calling thread makes progress in what it does: its limit counts from now."""
     pulse = _own.pulse
-    pulse.step = replace(pulse.step, moved_at=pulse.monotonic())
+    pulse.step = pulse.step._replace(moved_at=pulse.monotonic())

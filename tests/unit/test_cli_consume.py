@@ -49,6 +49,10 @@ def test_the_options_reach_the_daemon(tmp_path: Path, started: Started) -> None:
         "5",
         "--time-limit",
         "90s",
+        "--memory-limit",
+        "512MiB",
+        "--failure-limit",
+        "3",
         "--queue",
         "requests",
         "--queue",
@@ -60,6 +64,8 @@ def test_the_options_reach_the_daemon(tmp_path: Path, started: Started) -> None:
         concurrency=2,
         limit=5,
         time_limit=timedelta(seconds=90),
+        memory_limit=512 * 2**20,
+        failure_limit=3,
         queues=tuple(site.settings.queues.request),
     )
 
@@ -87,7 +93,16 @@ def test_a_queue_that_is_not_configured_is_an_error(tmp_path: Path, started: Sta
     assert started == []
 
 
-@pytest.mark.parametrize("arguments", [["--concurrency", "0"], ["--limit", "-1"], ["--time-limit", "5"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--concurrency", "0"],
+        ["--limit", "-1"],
+        ["--time-limit", "5"],
+        ["--memory-limit", "512"],
+        ["--failure-limit", "0"],
+    ],
+)
 def test_impossible_options_are_wrong_usage(tmp_path: Path, arguments: list[str], started: Started) -> None:
     """Status 2 before anything is read or started."""
     assert Site(tmp_path).run("consume", *arguments).exit_code == 2

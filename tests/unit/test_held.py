@@ -108,6 +108,17 @@ def test_the_limit_counts_what_was_settled() -> None:
     assert (reached, room.settled) == ([2], 2)
 
 
+def test_failures_are_counted_of_what_was_settled() -> None:
+    """What was released will come again: it has not failed yet."""
+    room = room_of(10)
+    room.fill(room.reserve(10, AT_ONCE), 3)
+    room.leave(settled=False, failed=True)
+    room.leave(settled=True, failed=True)
+    room.leave(settled=True)
+
+    assert (room.settled, room.failed) == (2, 1)
+
+
 def test_no_more_is_received_than_the_limit_still_allows() -> None:
     """A worker started for two jobs never takes a third."""
     room = room_of(10, limit=2)
