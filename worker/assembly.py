@@ -33,6 +33,7 @@ from worker.routing import Router
 from worker.running_results import RunningResults
 from worker.settler import Outlets, Settler
 from worker.tasks import Task
+from worker.time_limits import TimeLimits
 from worker.transports.base import Transport
 from worker.transports.factory import open_transport
 
@@ -65,6 +66,7 @@ class Assembly:
     executor: Executor
     lanes: Lanes[Task]
     work: LaneWork
+    time_limits: TimeLimits
     keeper: LaneKeeper
     settler: Settler
     running_results: RunningResults
@@ -115,7 +117,8 @@ class _Assembler:
         settler = self._settler(queues, store)
         opened = open_directory(settings, DirectoryLog(), clock.monotonic, lambda: clock.now().timestamp())
         directory = opened.directory
-        executor = Executor(shards, settings, middleware, clock, stop, directory.forget)
+        time_limits = TimeLimits(clock.monotonic)
+        executor = Executor(shards, settings, middleware, clock, stop, directory.forget, time_limits)
         lanes: Lanes[Task] = Lanes(lane_rules(settings, shards, self._concurrency), clock)
         work = LaneWork(lanes, executor, directory, clock, stop)
         router = Router(settings, registry, directory, opened.grants, fetcher, clock)
@@ -135,6 +138,7 @@ class _Assembler:
             executor=executor,
             lanes=lanes,
             work=work,
+            time_limits=time_limits,
             keeper=LaneKeeper(lanes, directory, stop, [LongHeld(lanes, intake.jobs, clock).give_back]),
             settler=settler,
             running_results=running_results,

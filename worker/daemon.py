@@ -3,6 +3,7 @@
 import faulthandler
 import os
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -29,6 +30,7 @@ EXIT_FOR_GOOD: Final = 79
 
 HOUSEKEEPING: Final = timedelta(seconds=10)
 LIMITS_INTERVAL: Final = timedelta(seconds=1)
+THREADS_HANG: Final = "most worker threads hang"
 
 log = structlog.get_logger()
 
@@ -69,7 +71,7 @@ class Daemon:
         self._threads = Threads(lambda name: self._events.put(f"thread {name} died"), clock.monotonic)
         self._status = StatusFile(settings.worker.state_directory, instance_name())
         self._assembly = assemble(settings, options, clock, self._events.put)
-        self._watch = Watch(self._threads.running, clock.monotonic)
+        self._watch = Watch(self._threads.running, clock.monotonic, lambda: self._assembly.work.given_up)
         self._reloader = Reloader(self._assembly, settings, options, load, self._set_concurrency)
         self._heartbeat = Heartbeat(
             manager,
@@ -93,7 +95,8 @@ class Daemon:
             self._status.remove()
         if reason == "SIGUSR2":
             return EXIT_FOR_GOOD
-        return EXIT_ERROR if reason.startswith("thread ") else EXIT_DONE
+        is_sick = reason == THREADS_HANG or reason.startswith("thread ")
+        return EXIT_ERROR if is_sick else EXIT_DONE
 
     def _drain(self) -> Drain:
         return Drain(
@@ -114,6 +117,7 @@ class Daemon:
         self._set_concurrency(concurrency(self._settings, self._options))
         start("keep-lanes", assembly.keeper.run)
         start("tell-running", self._tell_running)
+        start("limit-time", partial(assembly.time_limits.run, self._give_up))
         for number in range(self._settings.worker.prepare_threads):
             start(f"prepare-{number}", assembly.preparer.run)
         for receiver in assembly.receivers:
@@ -138,6 +142,16 @@ class Daemon:
     def _tell_running(self) -> None:
         assembly = self._assembly
         assembly.running_results.run(assembly.intake.jobs, assembly.lanes.away, assembly.stop)
+
+    def _give_up(self, thread: int) -> None:
+        """A handler does not come back: do without its thread; without most of them the process leaves."""
+        instead = self._assembly.work.give_up(thread)
+        if instead is None:
+            return
+        self._watch.report_given_up(thread)
+        self._threads.start("record-part", instead)
+        if len(self._assembly.work.given_up) > self._concurrency // 2:
+            self._events.put(THREADS_HANG)
 
     def _wait_for_the_end(self, started_at: float) -> str:
         """Wait for a reason to leave, and do the duties meanwhile."""

@@ -107,6 +107,7 @@ class Drain:
         """Let go of everything; how many deliveries were given back unfinished."""
         assembly = self._assembly
         assembly.leases.stop()
+        assembly.time_limits.stop()
         abandoned = [held for held in assembly.leases.in_hand() if not held.lost.is_set()]
         _release_now(abandoned)
         # A long poll cannot be broken off. Left alone, it could take messages out of sight for a whole lease,

@@ -95,6 +95,12 @@ EVENTS: Final[dict[str, Event]] = {
         "A thread takes longer for what it does than it may: no ping goes out. `stack` tells where it is.",
         _fields("thread doing lasting_ms limit_ms shard"),
     ),
+    "worker.thread_given_up": Event(
+        ERROR,
+        "A handler's time is up and it does not end: its connection was cut, its attempt is counted, and the "
+        "process goes on without the thread. `stack` tells where it is.",
+        _fields("thread doing lasting_ms shard"),
+    ),
     "worker.thread_moves": Event(INFO, "A thread that hung moves again.", _fields("thread")),
     "worker.thread": Event(
         INFO,

@@ -13,9 +13,9 @@ from structlog.contextvars import bound_contextvars
 
 from config.result import Error, error_of, failed, succeeded
 from config.settings import Settings
-from handlers.contract import LocalAttachment, PartContext
 from shards.engines import Shards
 from shards.failures import Failure, Kind
+from shards.guard import OutOfTime, PartConnection
 from shards.inbox import ContentConflict, InboxFault, Outcome, PlacementStale, Superseded
 from shards.parts import PartStore, StartedBefore
 from worker.backoff import full_jitter, half_jitter
@@ -25,13 +25,15 @@ from worker.counted_starts import CountedStarts
 from worker.failures import failure_of, log_unexpected
 from worker.gate import Gate
 from worker.job_in_hand import Part, shutdown_deferral
-from worker.logs import handler_logger
 from worker.middleware import Middleware, chain
+from worker.part_context import part_context
 from worker.pulse import doing
-from worker.turn_limits import handler_limit_seconds, handler_timeout, statements_limit_seconds
+from worker.time_limits import TimeLimits
+from worker.turn_limits import handler_grace_seconds, handler_timeout, statements_limit_seconds
 
 ALONE_PATIENCE_SECONDS: Final = 10.0
 START_SETTLES_SECONDS: Final = 1.0
+GIVING_UP_SECONDS: Final = 15.0
 PLACEMENT_STALE_DELAY: Final = timedelta(seconds=1)
 
 log = structlog.get_logger()
@@ -63,6 +65,7 @@ class Executor:
         clock: Clock,
         stop: threading.Event,
         forget: Callable[[Sequence[str]], None],
+        time_limits: TimeLimits,
     ) -> None:
         self._shards = shards
         self._settings = settings
@@ -70,6 +73,7 @@ class Executor:
         self._clock = clock
         self._stop = stop
         self._forget = forget
+        self._time_limits = time_limits
         self._gate = Gate()
         self._counted_starts = CountedStarts()
 
@@ -88,6 +92,15 @@ class Executor:
         finally:
             part.queued_at = self._clock.monotonic()
             part.database_seconds += part.queued_at - started
+
+    def record_out_of_time(self, part: Part) -> Report:
+        """Write to the inbox that the part took too long, in place of its thread that does not come back."""
+
+        def give_up(_store: PartStore, _part: Part) -> Outcome:
+            raise OutOfTime
+
+        report = self._try(part, give_up)
+        return self._busy(part, "busy") if isinstance(report, StartedBefore) else report
 
     def take_back_starts(self) -> None:
         """Take back the counted starts of parts that still run: the process leaves amid them."""
@@ -207,12 +220,16 @@ class Executor:
     def _call(self, part: Part, connection: Connection, payload: Any) -> bytes:
         handler = part.owner.handler
         assert handler is not None  # noqa: S101 - see _work
-        limit_seconds = handler_limit_seconds(self._settings, part.owner.job_type)
+        assert isinstance(connection, PartConnection)  # noqa: S101 - every shard's is one
+        timeout = handler_timeout(self._settings, part.owner.job_type)
+        grace_seconds = handler_grace_seconds(timeout)
+        hangs_after_seconds = timeout.total_seconds() + grace_seconds + GIVING_UP_SECONDS
         with (
             bound_contextvars(job=part.owner.job.job_id, customer=part.request.customer_id),
-            doing("runs a handler", limit_seconds, **self._names(part)),
+            doing("runs a handler", hangs_after_seconds, **self._names(part)),
+            self._time_limits.within(timeout.total_seconds(), grace_seconds, connection),
         ):
-            value = handler.call(payload, self._context(part, connection))
+            value = handler.call(payload, part_context(part, connection, timeout, self._clock.monotonic))
         return succeeded(part.request.customer_id, value)
 
     def _start(self, store: PartStore, part: Part, *, known: int) -> Outcome:
@@ -263,30 +280,6 @@ class Executor:
         if delay is None:
             delay = full_jitter(counted, retry.base_delay, retry.max_delay, self._clock.random())
         return Deferral(max(delay, timedelta()), failure.code, counted)
-
-    def _context(self, part: Part, connection: Connection) -> PartContext:
-        assert part.placement is not None  # noqa: S101 - see _store
-        owner = part.owner
-        timeout = handler_timeout(self._settings, owner.job_type)
-        return PartContext(
-            connection=connection,
-            attachments=self._attachments(part),
-            log=handler_logger(job=owner.job.job_id, customer=part.request.customer_id),
-            job=owner.job,
-            job_type=owner.job_type,
-            customer_id=part.request.customer_id,
-            placement=part.placement,
-            lease_lost=owner.lease_lost,
-            report_progress=part.note_progress,
-            deadline=self._clock.monotonic() + timeout.total_seconds(),
-            clock=self._clock.monotonic,
-        )
-
-    def _attachments(self, part: Part) -> dict[str, LocalAttachment]:
-        files = part.owner.files
-        if files is None:
-            return {}
-        return {reference.name: files.files[reference.name] for reference in part.request.attachments}
 
     def _shard_name(self, part: Part) -> str:
         return part.placement.shard if part.placement is not None else ""

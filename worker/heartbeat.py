@@ -82,6 +82,7 @@ def describe(assembly: Assembly, watch: Watch, note: str) -> str:
         "queues away": [one.queue_name for one in assembly.receivers if one.is_away],
         "not accepted": [name for name, stage in assembly.settler.stages().items() if stage.is_stuck],
         "hanging": watch.hanging,
+        "given up": [str(len(assembly.work.given_up))] if assembly.work.given_up else [],
     }
     counts = f"{assembly.room.taken} in hand, {assembly.room.settled} done"
     lists = [f"{name}: {', '.join(names)}" for name, names in facts.items() if names]

@@ -78,6 +78,9 @@ class LookUp:
         """Report that the look did not happen; see `Task`."""
         self._report(deferral)
 
+    def give_up(self) -> None:
+        """It has no handler that could go on for ever; see `Task`."""
+
     def _log_unanswered(self, error: Exception, dialect: str) -> None:
         failure = classify(error, dialect)
         facts = {

@@ -16,11 +16,12 @@ log = structlog.get_logger()
 
 
 class Reply(Enum):
-    """What a turn on a worker thread says about the shard."""
+    """What a turn on a worker thread says about the shard; `GIVEN_UP`: it was ended without the thread."""
 
     ANSWERED = auto()
     UNANSWERED = auto()
     NOT_ASKED = auto()
+    GIVEN_UP = auto()
 
 
 @dataclass(eq=False, slots=True)

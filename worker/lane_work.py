@@ -1,15 +1,16 @@
 """The work in the lanes: parts are put into them, worker threads take them out and run them."""
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from shards.directory import Directory, DirectoryUnavailable
 from worker.clock import Clock
 from worker.conclusion import Deferral
 from worker.executor import Executor
 from worker.job_in_hand import Part
-from worker.lane import Reply
+from worker.lane import Reply, Taken
 from worker.lane_keeper import ELSEWHERE, is_misplaced
 from worker.lanes import SHUTDOWN, Lanes
 from worker.pulse import doing
@@ -17,6 +18,13 @@ from worker.tasks import PartTask, Task
 
 TURN_SECONDS_MAXIMUM: Final = 300.0
 NOWHERE_KNOWN: Final = Deferral(timedelta(seconds=5), "directory_away")
+
+
+class Turn(NamedTuple):
+    """What a worker thread took from a lane, and since when it runs that, in monotonic seconds."""
+
+    taken: Taken[Task]
+    since: float
 
 
 class LaneWork:
@@ -39,11 +47,17 @@ class LaneWork:
         self._directory = directory
         self._clock = clock
         self._stop = stop
-        self._started: dict[int, float] = {}
+        self._turns: dict[int, Turn] = {}
+        self._given_up: set[int] = set()
+
+    @property
+    def given_up(self) -> frozenset[int]:
+        """The numbers of the threads that were given up and have not come back."""
+        return frozenset(self._given_up)
 
     def running_since(self) -> float | None:
         """When the task was started that runs longest, in monotonic seconds; None while none runs."""
-        return min(tuple(self._started.values()), default=None)
+        return min((turn.since for turn in tuple(self._turns.values())), default=None)
 
     def offer(self, part: Part) -> Deferral | None:
         """Put a part into its shard's lane; None when it was taken, else why not and when to come again."""
@@ -53,13 +67,38 @@ class LaneWork:
 
     def run(self) -> None:
         """A worker thread: take a task, run it, and give back what its lane cannot hold."""
+        thread = threading.get_ident()
         while (taken := self._lanes.take()) is not None:
-            self._started[threading.get_ident()] = self._clock.monotonic()
+            self._turns[thread] = Turn(taken, self._clock.monotonic())
             with doing("takes a turn", TURN_SECONDS_MAXIMUM):
                 reply = self._run(taken.item)
-                del self._started[threading.get_ident()]
-                for task, deferral in self._lanes.finished(taken, reply):
-                    task.give_back(SHUTDOWN if self._stop.is_set() else deferral)
+                self._turns.pop(thread, None)
+                if reply is Reply.GIVEN_UP:
+                    self._given_up.discard(thread)
+                else:
+                    self._finish(taken, reply)
+
+    def give_up(self, thread: int) -> Callable[[], None] | None:
+        """A thread does not come back from its handler: its place in the lane is free from now on.
+
+        What another thread has to do in its place; None: it came back just now. A thread that comes back
+        later goes on with another task.
+        """
+        turn = self._turns.get(thread)
+        if turn is None:
+            return None
+        self._given_up.add(thread)  # before the thread can come back and find out
+        instead = turn.taken.item.give_up()
+        if instead is None:
+            self._given_up.discard(thread)
+            return None
+        self._turns.pop(thread, None)
+        self._finish(turn.taken, Reply.NOT_ASKED)
+        return instead
+
+    def _finish(self, taken: Taken[Task], reply: Reply) -> None:
+        for task, deferral in self._lanes.finished(taken, reply):
+            task.give_back(SHUTDOWN if self._stop.is_set() else deferral)
 
     def _run(self, task: Task) -> Reply:
         try:

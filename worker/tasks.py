@@ -1,17 +1,21 @@
 """What waits in a lane: a part to run, or another task for customers of one shard."""
 
-from collections.abc import Hashable, Sequence
-from typing import Protocol
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from datetime import timedelta
+from typing import Final, Protocol
 
 import structlog
 
 from shards.directory import Placement
 from shards.inbox import ContentConflict, Superseded
 from worker.conclusion import Deferral
-from worker.executor import Away, Ended, Executor
+from worker.executor import Away, Ended, Executor, Report
 from worker.job_in_hand import Part
 from worker.lane import Reply
 from worker.lane_queue import LaneItem
+
+NOT_RECORDED: Final = Deferral(timedelta(seconds=5), "shard_away")
 
 log = structlog.get_logger()
 
@@ -32,6 +36,13 @@ class Task(LaneItem, Protocol):
         """It will not run here now: report that to its owner."""
         ...
 
+    def give_up(self) -> Callable[[], None] | None:
+        """Its thread does not come back: what another thread has to do in its place; None: it came back.
+
+        If it comes back after that, `run` returns `GIVEN_UP` and reports nothing.
+        """
+        ...
+
 
 class PartTask:
     """Runs a part and tells its job how it ended."""
@@ -42,6 +53,8 @@ class PartTask:
         self.partner_id: str = part.owner.job.partner_id
         self.job_key: Hashable = part.owner
         self.placements = () if part.placement is None else (part.placement,)
+        self._lock = threading.Lock()
+        self._is_running = False
 
     def run(self) -> Reply:
         """Run the part, unless its job was ended while it waited; see `Task`."""
@@ -49,7 +62,28 @@ class PartTask:
         if owner.drops():
             owner.part_dropped(self._part)
             return Reply.NOT_ASKED
-        match self._executor.run(self._part):
+        self._is_running = True
+        report = self._executor.run(self._part)
+        return self._tell(report) if self._is_mine_to_end() else Reply.GIVEN_UP
+
+    def give_up(self) -> Callable[[], None] | None:
+        """Have it recorded that the part took too long; see `Task`."""
+        return self._end_instead if self._is_mine_to_end() else None
+
+    def _end_instead(self) -> None:
+        report = self._executor.record_out_of_time(self._part)
+        if self._tell(report) is Reply.UNANSWERED:
+            self.give_back(NOT_RECORDED)
+
+    def _is_mine_to_end(self) -> bool:
+        """Whether the caller is the first who wants to end the turn."""
+        with self._lock:
+            was_running, self._is_running = self._is_running, False
+            return was_running
+
+    def _tell(self, report: Report) -> Reply:
+        owner = self._part.owner
+        match report:
             case Away():
                 return Reply.UNANSWERED
             case Ended(outcome):

@@ -5,55 +5,59 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
-import structlog
-
 from shards.guard import OutOfTime, PartConnection
 from shards.interruption import Interrupter
+from worker.pulse import doing
 
 LOOK_SECONDS: Final = 1.0
+TURN_SECONDS_MAXIMUM: Final = 120.0
 
-log = structlog.get_logger()
+GiveUp = Callable[[int], None]
+"""Told the number of a thread that does not come back."""
 
 
 class TimeLimits:
     """Ends handlers whose time is up; thread-safe, `run` has a thread of its own.
 
     Then the statement that runs is cancelled, again every second, and whatever the handler makes of that, its
-    transaction is rolled back: `OutOfTime`. A thread that does not come back for so long after that is given
-    up: its connection is cut, so that the server rolls back, and `give_up` is told the thread's number.
+    transaction is rolled back: `OutOfTime`. A thread that does not come back within the grace after that is
+    given up: its connection is cut, so that the server rolls back, and `give_up` is told the thread's number.
     """
 
-    def __init__(
-        self, grace_seconds: float, clock: Callable[[], float], give_up: Callable[[int], None]
-    ) -> None:
-        self._grace_seconds = grace_seconds
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._give_up = give_up
         self._lock = threading.Lock()
         self._running: set[Limited] = set()
+        self._stopped = threading.Event()
 
-    def within(self, seconds: float, connection: PartConnection) -> "Limited":
+    def within(self, seconds: float, grace_seconds: float, connection: PartConnection) -> "Limited":
         """A `with` block for a handler's work on this connection, by the thread that does it.
 
-        The block raises `OutOfTime` when it took longer, and the connection is closed then.
+        The block raises `OutOfTime` when it took longer than `seconds`, and the connection is closed then.
         """
-        return Limited(self, self._clock() + seconds, connection)
+        deadline = self._clock() + seconds
+        return Limited(self, deadline, deadline + grace_seconds, connection)
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, give_up: GiveUp) -> None:
         """Look every second until stopped."""
-        while not stop.wait(LOOK_SECONDS):
-            self.look()
+        while not self._stopped.wait(LOOK_SECONDS):
+            with doing("looks after handlers' time", TURN_SECONDS_MAXIMUM):
+                self.look(give_up)
 
-    def look(self) -> None:
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._stopped.set()
+
+    def look(self, give_up: GiveUp) -> None:
         """Do what is due now."""
         now = self._clock()
         with self._lock:
             late = [limited for limited in self._running if now >= limited.deadline]
         for limited in late:
-            if now >= limited.deadline + self._grace_seconds:
-                self._let_go(limited)
-            else:
+            if now < limited.given_up_at:
                 limited.cancel()
+            elif limited.cut():
+                give_up(limited.thread)
 
     def begin(self, limited: "Limited") -> None:
         """The block is entered."""
@@ -65,28 +69,15 @@ class TimeLimits:
         with self._lock:
             self._running.discard(limited)
 
-    def _let_go(self, limited: "Limited") -> None:
-        self.end(limited)
-        if limited.cut():
-            self._give_up(limited.thread)
-
 
 class Limited:
     """One handler's work while it runs; made by `TimeLimits.within`."""
 
-    __slots__ = (
-        "_connection",
-        "_interrupter",
-        "_is_late",
-        "_is_over",
-        "_limits",
-        "_lock",
-        "deadline",
-        "thread",
-    )
-
-    def __init__(self, limits: TimeLimits, deadline: float, connection: PartConnection) -> None:
+    def __init__(
+        self, limits: TimeLimits, deadline: float, given_up_at: float, connection: PartConnection
+    ) -> None:
         self.deadline = deadline
+        self.given_up_at = given_up_at
         self.thread = threading.get_ident()
         self._limits = limits
         self._connection = connection
@@ -104,7 +95,8 @@ class Limited:
                 self._interrupter.cancel()
 
     def cut(self) -> bool:
-        """Cut the connection; False when the work is over already."""
+        """Cut the connection, once and for all; False when the work is over already."""
+        self._limits.end(self)
         with self._lock:
             if not self._is_over:
                 self._is_late = True

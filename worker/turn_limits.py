@@ -17,10 +17,9 @@ def handler_timeout(settings: Settings, job_type: str) -> timedelta:
     return settings.types.get(job_type, JobType()).timeout
 
 
-def handler_limit_seconds(settings: Settings, job_type: str) -> float:
-    """After how long a call of the type's handler is said to hang: half as long again as it may take."""
-    seconds = handler_timeout(settings, job_type).total_seconds()
-    return seconds + min(max(seconds * GRACE_SHARE, GRACE_SECONDS_MINIMUM), GRACE_SECONDS_MAXIMUM)
+def handler_grace_seconds(timeout: timedelta) -> float:
+    """How long a handler may take to end after its time is up: then its thread is given up."""
+    return min(max(timeout.total_seconds() * GRACE_SHARE, GRACE_SECONDS_MINIMUM), GRACE_SECONDS_MAXIMUM)
 
 
 def statements_limit_seconds(shard: Shard) -> float:

@@ -3,7 +3,7 @@
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import FrameType
 from typing import Any, Final
 
@@ -29,24 +29,28 @@ def current_frames() -> Mapping[int, FrameType]:
 class Watch:
     """Judges by their pulses whether the process's threads move; not thread-safe, never waits for one.
 
-    `pulses` gives each thread that runs with its pulse.
+    `pulses` gives each thread that runs with its pulse. Threads that were given up, whose numbers `given_up`
+    tells, are left out: they hang, and nothing waits for them.
     """
 
     def __init__(
         self,
         pulses: Callable[[], Iterable[tuple[threading.Thread, Pulse]]],
         monotonic: Monotonic,
+        given_up: Callable[[], Collection[int]] = frozenset,
         frames: Frames = current_frames,
     ) -> None:
         self._pulses = pulses
         self._monotonic = monotonic
+        self._given_up = given_up
         self._frames = frames
         self._hanging: dict[threading.Thread, Step] = {}
 
     def all_move(self) -> bool:
         """Whether no thread takes longer for its step than it may; one that does is reported, once."""
         now = self._monotonic()
-        steps = {thread: pulse.step for thread, pulse in self._pulses()}
+        given_up = self._given_up()
+        steps = {thread: pulse.step for thread, pulse in self._pulses() if thread.ident not in given_up}
         hanging = {thread: step for thread, step in steps.items() if step.hangs(now)}
         for thread, step in hanging.items():
             if not _is_same(self._hanging.get(thread), step):
@@ -60,6 +64,15 @@ class Watch:
     def hanging(self) -> list[str]:
         """The names of the threads that hung at the last look."""
         return sorted(thread.name for thread in self._hanging)
+
+    def report_given_up(self, number: int) -> None:
+        """Write a line about the thread of this number, which nothing waits for any more."""
+        now = self._monotonic()
+        for thread, pulse in self._pulses():
+            if thread.ident == number:
+                stack = _stack(self._frames(), thread, FRAMES_OF_HANGING)
+                fields = _fields(pulse.step, now)
+                log.error("worker.thread_given_up", thread=thread.name, **fields, stack=stack)
 
     def log_all(self) -> None:
         """Write a line about each thread of the process, those of libraries and handlers too."""

@@ -31,6 +31,7 @@ from worker.objects.files import DirectoryStore
 from worker.objects.store import BucketStore
 from worker.routing import Router
 from worker.tasks import PartTask, Task
+from worker.time_limits import TimeLimits
 
 AWAY = Deferral(timedelta(seconds=7), "shard_away")
 
@@ -113,8 +114,15 @@ class Site:
         self.fetcher = AttachmentFetcher(
             store, self.settings.attachments, directory / "attachments", self.stop
         )
+        self.time_limits = TimeLimits(self.time.clock.monotonic)
         self.executor = Executor(
-            self.shards, self.settings, middleware, self.time.clock, self.stop, self.directory.forget
+            self.shards,
+            self.settings,
+            middleware,
+            self.time.clock,
+            self.stop,
+            self.directory.forget,
+            self.time_limits,
         )
         self.intake = self._intake(store)
 

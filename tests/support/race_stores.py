@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, text
@@ -23,6 +24,7 @@ from tests.support.parts import store_on
 from worker.executor import Executor
 from worker.job_in_hand import JobInHand, Part
 from worker.routing import part_identities
+from worker.time_limits import TimeLimits
 
 SHARD = "a"
 INSERT = text("INSERT INTO orders (order_no, customer_id) VALUES (:order_no, 'c-1')")
@@ -55,7 +57,7 @@ def race_workers(
             number,
             shards,
             store_on(shards.get(SHARD)),
-            Executor(shards, settings, (), ManualTime().clock, stop, lambda _: None),
+            Executor(shards, settings, (), ManualTime().clock, stop, lambda _: None, TimeLimits(monotonic)),
         )
         for number, shards in enumerate(every)
     ]

@@ -36,6 +36,9 @@ class NotedTask:
         """Note it."""
         self.given_back.append(deferral)
 
+    def give_up(self) -> None:
+        """Never called here."""
+
 
 class Stage:
     """A keeper of lanes for two shards, and a directory that a test can change."""

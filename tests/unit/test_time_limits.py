@@ -30,7 +30,7 @@ class Desk:
         self.shard = shard
         self.time = ManualTime()
         self.given_up: list[int] = []
-        self.limits = TimeLimits(GRACE_SECONDS, self.time.clock.monotonic, self.given_up.append)
+        self.limits = TimeLimits(self.time.clock.monotonic)
         self.begun, self.go_on = threading.Event(), threading.Event()
         self.threads = ThreadPoolExecutor(1)
 
@@ -47,7 +47,7 @@ class Desk:
 
         def limited(connection: Connection) -> bytes:
             assert isinstance(connection, PartConnection)
-            with self.limits.within(10, connection):
+            with self.limits.within(10, GRACE_SECONDS, connection):
                 return chosen(connection)
 
         future: Future[object] = self.threads.submit(lambda: store_on(self.shard).run(identity(), limited))
@@ -57,7 +57,7 @@ class Desk:
     def look(self, at_seconds: float) -> None:
         """Look, so long after the beginning."""
         self.time.seconds = 1000.0 + at_seconds
-        self.limits.look()
+        self.limits.look(self.given_up.append)
 
 
 @pytest.fixture(name="desk")
