@@ -53,3 +53,34 @@ def test_what_was_missed_is_done_once() -> None:
     hand.now = 1000.0
     assert some.do_due() == 1010
     assert done == ["often"]
+
+
+def test_a_wait_does_what_is_due_until_an_event_comes() -> None:
+    """It never sleeps over a duty, nor past its own end."""
+    hand = Hand()
+    some, done = duties(hand, often=10)
+    waits: list[float] = []
+
+    def next_event(seconds: float) -> str | None:
+        waits.append(seconds)
+        hand.now += seconds
+        return "limit" if len(waits) == 3 else None
+
+    assert some.wait(next_event, until=1000.0) == "limit"
+    assert (waits, done) == ([10.0, 10.0, 10.0], ["often", "often"])
+
+
+def test_a_wait_ends_at_its_moment() -> None:
+    """None says that no event came; a moment that is past is no wait."""
+    hand = Hand()
+    some, _ = duties(hand, often=10)
+    waits: list[float] = []
+
+    def next_event(seconds: float) -> str | None:
+        waits.append(seconds)
+        hand.now += seconds
+        return None
+
+    assert some.wait(next_event, until=104.0) is None
+    assert some.wait(next_event, until=104.0) is None
+    assert waits == [4.0]
