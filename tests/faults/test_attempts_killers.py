@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.crash_databases import CrashDatabases
 from tests.support.race_site import RaceSite, race_site
-from tests.support.world import job
+from tests.support.world import job, wait_until
 
 UNCOUNTED, COUNTED = 4, 3
 NEIGHBOURS = ("c-1", "c-2", "c-3")
@@ -43,6 +43,8 @@ def die_together(site: RaceSite, company: int) -> None:
     """Let a worker take all that there is, and die once so many others are in their handlers."""
     (site.directory / "company").write_text(json.dumps(company))
     assert site.start().wait() == -signal.SIGKILL
+    # a poll of the dead one's that is still under way would count as one more receive
+    wait_until(lambda: not site.queues.server.connections, "the end of its connections")
     site.end_leases()
 
 
