@@ -94,7 +94,8 @@ def test_jobs_that_run_meanwhile_are_done_once(world: World) -> None:
     assert Counter(result["job_id"] for result in results).most_common(1)[0][1] == 1
     assert {result["status"] for result in results} == {"succeeded"}
     assert len(results) == len(expected)
-    assert worker.events("job.released") == []
+    # One SQLite file with a limit of three has writers that wait for each other.
+    assert {line["error_code"] for line in worker.events("job.released")} <= {"busy"}
     assert reloads(worker) == [
         "config.refused" if after == "[partners.acme" else "config.reloaded" for _, after in STEPS
     ]
