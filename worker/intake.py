@@ -14,11 +14,12 @@ from config.result import error_of
 from config.settings import Settings
 from shards.directory import Placement, PlacementState
 from shards.engines import Shards
+from worker.answers import rejected
 from worker.attachments import AttachmentFetcher, AttachmentsUnavailable
 from worker.backoff import half_jitter
 from worker.claim_check import is_pointer, resolve
 from worker.clock import Clock
-from worker.conclusion import Bury, Conclusion, Deferral, Reason, Return
+from worker.conclusion import Answer, Bury, Conclusion, Deferral, Reason, Return
 from worker.envelope import Envelope, Identity, identity_of, open_envelope, readable_identity
 from worker.facts import Facts
 from worker.held import Held
@@ -26,7 +27,7 @@ from worker.inbox_look import OfferTask, Rows, came_before, look_first, start_kn
 from worker.job_in_hand import JobInHand, Part
 from worker.objects import ObjectStore, ObjectStoreUnavailable
 from worker.part_files import Admit, place, provide_files
-from worker.refusal import InboxInquiry, Refuse, rejected
+from worker.refusal import InboxInquiry, Refuse
 from worker.routing import Postpone, Route, Router, TooOld, part_identities
 
 CLAIM_CHECK_BYTES_MAXIMUM: Final = 64 * 2**20
@@ -197,7 +198,7 @@ class Intake:
         """
         identity = identity_of(envelope)
         if envelope.job.dry_run:
-            job.conclude(rejected(identity, job.held[0], refusal, self._clock))
+            job.conclude(self._rejected(identity, job.held[0], refusal))
             return
         placements = self._router.placements(envelope.job.customer_ids)
 
@@ -207,7 +208,7 @@ class Intake:
             elif answer:
                 self._start_refused(job, placements, refusal, answer)
             else:
-                job.conclude(rejected(identity, job.held[0], refusal, self._clock))
+                job.conclude(self._rejected(identity, job.held[0], refusal))
 
         self._inquire(identity, placements, known)
 
@@ -245,7 +246,7 @@ class Intake:
             if isinstance(answer, Deferral):
                 self._settle(held, self._unasked(held, answer), identity)
             else:
-                conclusion = bury if answer else rejected(identity, held, refusal, self._clock)
+                conclusion = bury if answer else self._rejected(identity, held, refusal)
                 self._settle(held, conclusion, identity)
 
         self._inquire(identity, placements, known)
@@ -274,7 +275,10 @@ class Intake:
         refusal = Refuse("internal_error", "The worker failed at this message again and again; see its log.")
         if identity is None:
             return Bury(Reason(refusal.code, str(refusal)))
-        return rejected(identity, held, refusal, self._clock)
+        return self._rejected(identity, held, refusal)
+
+    def _rejected(self, identity: Identity, held: Held, refusal: Refuse) -> Answer:
+        return rejected(identity, refusal.code, str(refusal), held.received_at, self._clock.now())
 
     def _settle(self, held: Held, conclusion: Conclusion, identity: Identity | None) -> None:
         self._ways.settle([held], conclusion, Facts(identity))

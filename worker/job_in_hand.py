@@ -11,11 +11,11 @@ from config.result import Error, failed
 from handlers.registry import HandlerSpec
 from shards.directory import Placement
 from shards.inbox import Outcome, PartIdentity
+from worker.answers import final_answer
 from worker.attachments import FetchedAttachments
 from worker.clock import Clock
 from worker.conclusion import Answer, Bury, Conclusion, Deferral, Discard, Reason, soonest
 from worker.envelope import Envelope, identity_of
-from worker.final_answer import final_answer
 from worker.held import Held
 from worker.part_feed import PartFeed
 

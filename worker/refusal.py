@@ -6,14 +6,11 @@ from datetime import timedelta
 
 import structlog
 
-from config.result import Result, encode_result, error_of
 from shards.directory import Placement
 from shards.engines import Shards
 from shards.inbox import InboxRow
-from worker.clock import Clock
-from worker.conclusion import Answer, Deferral, Reason
+from worker.conclusion import Deferral
 from worker.envelope import Identity
-from worker.held import Held
 from worker.inbox_look import LookUp, OfferTask, Rows, by_place
 
 log = structlog.get_logger()
@@ -80,22 +77,3 @@ class InboxInquiry:
             complete = self._left == 0
         if complete:
             self._on_known(self._deferral or self._found)
-
-
-def rejected(identity: Identity, held: Held, refusal: Refuse, clock: Clock) -> Answer:
-    """The answer to a job that was refused before anything ran; its message goes to the failure queue too."""
-    error = error_of(refusal.code, str(refusal))
-    result = Result(
-        job_id=identity.job_id,
-        run=identity.run,
-        type=identity.job_type,
-        partner_id=identity.partner_id,
-        correlation_id=identity.correlation_id,
-        dry_run=identity.dry_run,
-        status="rejected",
-        customers=(),
-        received_at=held.received_at,
-        finished_at=clock.now(),
-        error=error,
-    )
-    return Answer("rejected", encode_result(result), Reason(refusal.code, error.message))

@@ -2,17 +2,17 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from weakref import WeakKeyDictionary
 
 import structlog
 
-from config.result import WAITING_MAXIMUM, Progress, Result, encode_result
+from config.result import Progress
+from worker.answers import running
 from worker.backoff import half_jitter
 from worker.clock import Clock
 from worker.conclusion import Conclusion, Return
-from worker.envelope import Identity
 from worker.job_in_hand import JobInHand, Standing
 from worker.transports.base import Message, Transport, TransportError
 
@@ -96,26 +96,9 @@ class RunningResults:
         return [self._message(job, standing) for job, standing in changed]
 
     def _message(self, job: JobInHand, standing: Standing) -> Message:
-        body = running_result(job.identity, standing, job.held[0].received_at)
+        progress = Progress(done=standing.done, total=standing.total)
+        body = running(job.identity, progress, standing.waiting, job.held[0].received_at)
         return Message(body, group=job.identity.partner_id)
-
-
-def running_result(identity: Identity, standing: Standing, received_at: datetime) -> str:
-    """The body of a result that says how far a job is."""
-    result = Result(
-        job_id=identity.job_id,
-        run=identity.run,
-        type=identity.job_type,
-        partner_id=identity.partner_id,
-        correlation_id=identity.correlation_id,
-        dry_run=identity.dry_run,
-        status="running",
-        customers=(),
-        received_at=received_at,
-        progress=Progress(done=standing.done, total=standing.total),
-        waiting=standing.waiting[:WAITING_MAXIMUM],
-    )
-    return encode_result(result)
 
 
 def _is_power_of_two(number: int) -> bool:

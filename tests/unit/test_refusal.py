@@ -11,11 +11,12 @@ from shards.directory import Placement, PlacementState
 from tests.support.core import AWAY, Site
 from tests.support.fakes import NOON, ManualTime
 from tests.support.jobs import envelope_of, held_of, job_fields, placement_of
+from worker.answers import rejected
 from worker.conclusion import Deferral, Reason
 from worker.envelope import identity_of
 from worker.inbox_look import Rows
 from worker.lane import Reply
-from worker.refusal import InboxInquiry, Refuse, rejected
+from worker.refusal import InboxInquiry
 from worker.tasks import Task
 
 HERE = [placement_of("c-1", "eu1"), placement_of("c-2", "eu1"), placement_of("c-3", "eu2")]
@@ -121,7 +122,9 @@ def test_a_rejection_says_who_why_and_when() -> None:
     held = held_of(job_fields(correlation_id="k", run=2), received_at=NOON)
     time = ManualTime()
     time.pass_time(3)
-    answer = rejected(identity_of(envelope_of(held)), held, Refuse("expired", "Too late."), time.clock)
+    answer = rejected(
+        identity_of(envelope_of(held)), "expired", "Too late.", held.received_at, time.clock.now()
+    )
 
     assert json.loads(answer.body) == {
         "job_id": "job-1",

@@ -79,7 +79,7 @@ def test_what_did_not_change_is_told_once(desk: Desk) -> None:
 def test_those_who_wait_for_a_shard_that_is_away_are_named(desk: Desk) -> None:
     """In the job's order; without them again when their shard is back."""
     desk.stage.end(1)
-    desk.away = ["eu1"]
+    desk.away = ["eu0"]
     assert [result["waiting"] for result in desk.tell()] == [["c-0", "c-2"]]
     desk.away = []
     assert [result["waiting"] for result in desk.tell()] == [[]]
@@ -88,7 +88,7 @@ def test_those_who_wait_for_a_shard_that_is_away_are_named(desk: Desk) -> None:
 def test_at_most_a_hundred_of_them_are_named() -> None:
     """The contract's limit: a job can have thousands of customers."""
     desk = Desk(customers=150)
-    desk.away = ["eu1"]
+    desk.away = ["eu0"]
     (result,) = desk.tell()
     assert len(result["waiting"]) == 100
     assert result["progress"] == {"done": 0, "total": 150}

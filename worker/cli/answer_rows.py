@@ -11,13 +11,13 @@ from shards.directory import DirectoryUnavailable
 from shards.engines import Shard, Shards
 from shards.inbox import InboxRow, InboxState, Outcome
 from shards.parts import find_outcomes
+from worker.answers import final_answer
 from worker.cli.answer_gone import missing_parts
 from worker.cli.errors import CommandError
 from worker.cli.every_place import ask_every
 from worker.cli.places import UNLISTED, Place, inbox_places, own_schemas, place_name
 from worker.conclusion import Answer
 from worker.envelope import Identity
-from worker.final_answer import final_answer
 
 PLACES_AT_ONCE: Final = 16
 PATIENCE_SECONDS: Final = 30.0
