@@ -18,6 +18,7 @@ from worker.lanes import Lanes
 
 SHARDS = ("db1.a", "db1.b", "db1.c", "db2.a")
 PARTNERS = ("acme", "flood", "poor")
+SICK = st.sampled_from([SHARDS[:3], SHARDS[:1], SHARDS, ()])
 SLOW_AFTER = timedelta(seconds=5)
 
 
@@ -103,8 +104,8 @@ def test_nothing_is_lost_or_run_twice_by_many_threads() -> None:
 class LanesMachine(RuleBasedStateMachine):
     """Offers, takes, ends, time, tending and a close in any order."""
 
-    @initialize(limit=st.integers(1, 3), server_limit=st.integers(1, 4), held=st.integers(1, 4))
-    def open(self, limit: int, server_limit: int, held: int) -> None:
+    @initialize(limit=st.integers(1, 3), server_limit=st.integers(1, 4), held=st.integers(1, 4), sick=SICK)
+    def open(self, limit: int, server_limit: int, held: int, sick: tuple[str, ...]) -> None:
         """Any limits, any room for items of shards that are away or slow."""
         self.time = ManualTime(chance=0.5)
         self.limit, self.server_limit, self.held = limit, server_limit, held
@@ -119,6 +120,7 @@ class LanesMachine(RuleBasedStateMachine):
         self.accepted: set[str] = set()
         self.ended: Counter[str] = Counter()
         self.closed = False
+        self.sick = set(sick)
 
     def _running_on(self, place: str) -> list[Taken[Piece]]:
         return [taken for taken in self.running if taken.lane.shard.startswith(place)]
@@ -155,8 +157,8 @@ class LanesMachine(RuleBasedStateMachine):
     @rule(shard=st.sampled_from(SHARDS))
     def admit(self, shard: str) -> None:
         """Somebody asks whether a part is worth preparing: always, but of a shard that is away one alone."""
-        away = shard in self.lanes.away()
         refused = self.lanes.admit(shard)
+        away = shard in self.lanes.away()
         assert refused is None or (away and refused.code == "shard_away")
         if away and refused is None:
             assert self.lanes.admit(shard) is not None
@@ -179,11 +181,34 @@ class LanesMachine(RuleBasedStateMachine):
     def _is_ready(self) -> bool:
         return any(lane.ready(self.time.seconds) for lane in self.lanes._rotation)
 
+    @rule(sick=SICK)
+    def fall_sick(self, sick: tuple[str, ...]) -> None:
+        """No shard, one, all of a server's or all of them answer nobody from now on."""
+        self.sick = set(sick)
+
     @precondition(lambda self: self.running)
-    @rule(data=st.data(), reply=st.sampled_from([*Reply, Reply.UNANSWERED]))
-    def finish(self, data: st.DataObject, reply: Reply) -> None:
-        """A part ends, or finds that its shard is away, or has not asked."""
-        taken = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
+    @rule(data=st.data(), other=st.none() | st.sampled_from(Reply))
+    def finish(self, data: st.DataObject, other: Reply | None) -> None:
+        """A part ends: as its shard does, or by its own ways."""
+        sick = {taken.lane.shard for taken in self.running} & self.sick
+        self._finish(data, other or (Reply.UNANSWERED if sick else Reply.ANSWERED))
+
+    @precondition(lambda self: not self.closed and self._is_ready())
+    @rule()
+    def take_and_finish(self) -> None:
+        """The same, one after the other, for as long as anything may be taken, ten times at most."""
+        for _ in range(10):
+            if not self._is_ready():
+                return
+            self.take()
+            is_sick = self.running[-1].lane.shard in self.sick
+            self._end(len(self.running) - 1, Reply.UNANSWERED if is_sick else Reply.ANSWERED)
+
+    def _finish(self, data: st.DataObject, reply: Reply) -> None:
+        self._end(data.draw(st.integers(0, len(self.running) - 1)), reply)
+
+    def _end(self, position: int, reply: Reply) -> None:
+        taken = self.running.pop(position)
         before = set(self.lanes.away())
         given_back = [piece for piece, _ in self.lanes.finished(taken, reply)]
         self._note_reply(taken, reply, before)
@@ -219,6 +244,7 @@ class LanesMachine(RuleBasedStateMachine):
             self.waiting[shard].remove(piece)
         self.ended.update(given_back)
 
+    @precondition(lambda self: self.lanes.held_away())
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
         """Customers are placed elsewhere; perhaps all whose parts wait for a shard that is away."""
@@ -233,7 +259,7 @@ class LanesMachine(RuleBasedStateMachine):
         """Cool-downs end, lanes get slow."""
         self.time.pass_time(seconds)
 
-    @precondition(lambda self: not self.closed and next(self.numbers) > 10)
+    @precondition(lambda self: not self.closed and len(self.accepted) > 60)
     @rule()
     def close(self) -> None:
         """The worker stops: what did not start comes back, once."""
