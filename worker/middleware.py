@@ -33,6 +33,8 @@ def chain(middleware: Sequence[Middleware], transaction: Callable[[], Outcome], 
     Whatever the transaction raises comes through as it is. What a link raises by itself never tells of the
     shard: another database of its own that is away or busy is a `ForeignFailure`.
     """
+    if not middleware:
+        return lambda _: transaction()
     own: list[Exception] = []
 
     def innermost(_: Part) -> Outcome:
@@ -45,7 +47,7 @@ def chain(middleware: Sequence[Middleware], transaction: Callable[[], Outcome], 
     current: Next = innermost
     for link in reversed(middleware):
         current = _bind(link, current)
-    return _telling_foreign(current, own, dialect) if middleware else current
+    return _telling_foreign(current, own, dialect)
 
 
 def _telling_foreign(outermost: Next, own: Sequence[Exception], dialect: str) -> Next:

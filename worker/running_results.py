@@ -14,10 +14,12 @@ from worker.backoff import half_jitter
 from worker.clock import Clock
 from worker.conclusion import Conclusion, Return
 from worker.job_in_hand import JobInHand, Standing
+from worker.pulse import doing
 from worker.transports.base import Message, Transport, TransportError
 
 FAILED_MAXIMUM: Final = timedelta(minutes=1)
 LEFT_MAXIMUM: Final = 1000
+TURN_SECONDS_MAXIMUM: Final = 300.0
 
 Jobs = Callable[[], Iterable[JobInHand]]
 """The jobs in hand."""
@@ -48,7 +50,8 @@ class RunningResults:
     def run(self, jobs: Jobs, away: Away, stop: threading.Event) -> None:
         """Tell of the jobs in hand again and again until stopped; see `tell`."""
         while not stop.wait(self._pause_seconds()):
-            self.tell(jobs, away)
+            with doing("tells of running jobs", TURN_SECONDS_MAXIMUM):
+                self.tell(jobs, away)
 
     def tell(self, jobs: Jobs, away: Away) -> None:
         """Send what there is to tell now of these jobs; what the queue does not take is dropped."""

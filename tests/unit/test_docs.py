@@ -201,7 +201,7 @@ class TestPrograms:
     def test_python_compiles(self, name: str) -> None:
         """And is not older than the language."""
         for body in blocks(name, "python"):
-            compile(body, name, "exec")
+            assert compile(body, name, "exec")
 
     @every_document
     def test_toml_can_be_read_and_a_whole_configuration_loaded(self, name: str, tmp_path: Path) -> None:

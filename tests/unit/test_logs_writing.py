@@ -114,21 +114,27 @@ class TestForPeople:
 
 
 class Broken(io.StringIO):
+    tries = 0
+
     def write(self, _text: str) -> int:
         """The disk is full."""
+        self.tries += 1
         raise OSError(28, "No space left on device")
 
 
 class TestNeverFails:
     def test_a_full_disk_is_no_error_of_the_caller(self) -> None:
         """The line is lost, the work goes on."""
-        configure_logging(Logging(), Broken())
+        disk = Broken()
+        configure_logging(Logging(), disk)
         structlog.get_logger().info("job.done")
+        assert disk.tries
 
     def test_a_closed_stream_is_no_error_of_the_caller(self, stream: io.StringIO) -> None:
         """Nor is a line after the end."""
         stream.close()
         structlog.get_logger().info("job.done")
+        assert stream.closed
 
     def test_a_field_that_cannot_be_written_leaves_a_line_that_says_so(self, stream: io.StringIO) -> None:
         """What went wrong is told in place of the line."""

@@ -16,9 +16,13 @@ MOMENT: Final = "a moment such as 2026-11-21T10:00:00Z, or how long ago, such as
 def to_moment(text: str) -> datetime:
     """A moment option's value: RFC 3339, in UTC without a zone, or a duration before now."""
     try:
-        return datetime.now(UTC) - parse_duration(text)
+        ago = parse_duration(text)
     except ValueError:
-        pass
+        return _to_time_of_day(text)
+    return datetime.now(UTC) - ago
+
+
+def _to_time_of_day(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
