@@ -18,7 +18,10 @@ from worker.lanes import Lanes
 
 SHARDS = ("db1.a", "db1.b", "db1.c", "db2.a")
 PARTNERS = ("acme", "flood", "poor")
+SHARD = st.sampled_from(SHARDS)
+COUNT = st.sampled_from([1, 1, 5])
 SICK = st.sampled_from([SHARDS[:3], SHARDS[:1], SHARDS, ()])
+REPLIES = (Reply.ANSWERED, Reply.UNANSWERED, Reply.NOT_ASKED)  # a turn that was given up ends no other way
 SLOW_AFTER = timedelta(seconds=5)
 
 
@@ -125,12 +128,7 @@ class LanesMachine(RuleBasedStateMachine):
     def _running_on(self, place: str) -> list[Taken[Piece]]:
         return [taken for taken in self.running if taken.lane.shard.startswith(place)]
 
-    @rule(
-        shard=st.sampled_from(SHARDS),
-        partner=st.sampled_from(PARTNERS),
-        job=st.integers(1, 3),
-        count=st.sampled_from([1, 1, 5]),
-    )
+    @rule(shard=SHARD, partner=st.sampled_from(PARTNERS), job=st.integers(1, 3), count=COUNT)
     def offer(self, shard: str, partner: str, job: int, count: int) -> None:
         """A job offers some parts."""
         for _ in range(count):
@@ -154,7 +152,7 @@ class LanesMachine(RuleBasedStateMachine):
             assert shard not in away
             assert len(self.waiting[shard]) >= self.limit
 
-    @rule(shard=st.sampled_from(SHARDS))
+    @rule(shard=SHARD)
     def admit(self, shard: str) -> None:
         """Somebody asks whether a part is worth preparing: always, but of a shard that is away one alone."""
         refused = self.lanes.admit(shard)
@@ -187,25 +185,22 @@ class LanesMachine(RuleBasedStateMachine):
         self.sick = set(sick)
 
     @precondition(lambda self: self.running)
-    @rule(data=st.data(), other=st.none() | st.sampled_from(Reply))
+    @rule(data=st.data(), other=st.none() | st.sampled_from(REPLIES))
     def finish(self, data: st.DataObject, other: Reply | None) -> None:
         """A part ends: as its shard does, or by its own ways."""
-        sick = {taken.lane.shard for taken in self.running} & self.sick
-        self._finish(data, other or (Reply.UNANSWERED if sick else Reply.ANSWERED))
+        position = data.draw(st.integers(0, len(self.running) - 1))
+        sick = self.running[position].lane.shard in self.sick
+        self._end(position, other or (Reply.UNANSWERED if sick else Reply.ANSWERED))
 
     @precondition(lambda self: not self.closed and self._is_ready())
     @rule()
     def take_and_finish(self) -> None:
-        """The same, one after the other, for as long as anything may be taken, ten times at most."""
+        """The same, one after the other: ten times at most."""
         for _ in range(10):
-            if not self._is_ready():
-                return
-            self.take()
-            is_sick = self.running[-1].lane.shard in self.sick
-            self._end(len(self.running) - 1, Reply.UNANSWERED if is_sick else Reply.ANSWERED)
-
-    def _finish(self, data: st.DataObject, reply: Reply) -> None:
-        self._end(data.draw(st.integers(0, len(self.running) - 1)), reply)
+            if self._is_ready():
+                self.take()
+                is_sick = self.running[-1].lane.shard in self.sick
+                self._end(len(self.running) - 1, Reply.UNANSWERED if is_sick else Reply.ANSWERED)
 
     def _end(self, position: int, reply: Reply) -> None:
         taken = self.running.pop(position)
