@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from tests.support.jobs import job_fields
 from tests.support.memory_queue import REFUSED, THROTTLED, away, no_faults
-from tests.support.settling import REASON, SETTINGS, STAGES, Office, answer, identity_for, refusing
+from tests.support.settling import REASON, SETTINGS, STAGES, Hands, Office, answer, identity_for, refusing
 from worker.conclusion import Answer, Bury, Conclusion, Discard, Return
 from worker.facts import Facts
 from worker.held import Held
@@ -40,6 +40,8 @@ class Desk(Office):
         letters = Letters(self.store, None, "host:1", clock)
         outlets = Outlets(self.response, self.failure)
         self.settler = Settler(outlets, letters, SETTINGS, self.leases, self.room, clock)
+        hands = Hands(self.settler)
+        self.has_work, self.step = hands.has_work, hands.step
         self.queue = self.requests[0]
         self.by_receipt: dict[str, Held] = {}
         self.touched: Counter[str] = Counter()
