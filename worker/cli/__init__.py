@@ -13,13 +13,14 @@ from worker.cli import (
     explain,
     failed,
     handlers,
+    logs,
     results,
     setup,
     shards,
     submit,
 )
-from worker.cli.common import installed_version
 from worker.cli.errors import CommandGroup
+from worker.version import installed_version
 
 EPILOG = "Exit status: 0 done, 1 error, 2 wrong usage, 78 wrong configuration, 79 left for good."
 
@@ -52,6 +53,7 @@ def build_app() -> typer.Typer:
     app.add_typer(shards.build_app(), name="shards", short_help="Look after the shards and their inboxes.")
     app.add_typer(ec2.build_app(), name="ec2", short_help="What runs beside the workers on EC2.")
     app.command("explain", short_help="Tell what became of a job, on every shard.")(explain.explain)
+    app.command("logs", short_help="Show a worker's log to people, filtered and summed up.")(logs.logs)
     app.command("answer", short_help="Send a job's result again.")(answer.answer)
     app.command("check", short_help="Tell what is right and what is wrong with the configuration.")(
         check.check

@@ -7,7 +7,7 @@ import typer
 
 from worker.cli.common import ConfigOption, open_settings
 from worker.clock import Clock
-from worker.logs import configure_logging
+from worker.logs import logging_behind
 
 
 def build_app() -> typer.Typer:
@@ -34,5 +34,6 @@ def watch(*, config: ConfigOption = None) -> None:
     from worker.ec2.watcher import run_watcher
 
     settings = open_settings(config).settings
-    configure_logging(settings.logging, sys.stdout)
-    raise typer.Exit(run_watcher(settings, os.environ, Clock()))
+    with logging_behind(settings.logging, sys.stdout):
+        status = run_watcher(settings, os.environ, Clock())
+    raise typer.Exit(status)
