@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -14,6 +14,9 @@ def _refuse_fractions(value: Any) -> Any:
         raise ValueError("expected a whole number")  # noqa: TRY004  # pydantic collects ValueError only
     return value
 
+
+LISTEN_PATTERN: Final = r"^([0-9.]+|\[[0-9a-fA-F:.]+\]|localhost):[0-9]{1,5}(-[0-9]{1,5})?$"
+"""`address:port`, or with a range of ports of which the first free one is taken."""
 
 Whole = Annotated[int, BeforeValidator(_refuse_fractions)]
 
@@ -191,9 +194,11 @@ class Logging(Section):
 
 
 class Metrics(Section):
-    """`[metrics]`: how often the stats line is written."""
+    """`[metrics]`: how often the stats line is written and queues are asked, and where metrics are served."""
 
     stats_interval: Duration = Field(default=timedelta(minutes=1), ge=timedelta(seconds=1))
+    listen: str | None = Field(default=None, pattern=LISTEN_PATTERN)
+    emf: bool = False
 
 
 class Ec2(Section):

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from config.settings import Settings
@@ -24,6 +25,7 @@ from worker.lanes import Lanes
 from worker.leases import Leases
 from worker.letters import Letters
 from worker.long_held import LongHeld
+from worker.metrics.tally import Tally
 from worker.middleware import load_middleware
 from worker.objects import ObjectStore, open_object_store
 from worker.options import ConsumeOptions
@@ -73,6 +75,7 @@ class Assembly:
     shards: Shards
     directory: OpenDirectory
     fetcher: AttachmentFetcher
+    tally: Tally
 
 
 def assemble(
@@ -111,16 +114,17 @@ class _Assembler:
         registry = load_registry(settings.handlers)
         middleware = load_middleware(settings.handlers.middleware)
         shards = Shards(settings.shards, settings.servers)
-        store = open_object_store(settings.queues, settings.worker.prepare_threads + 1)
+        tally = Tally(registry)
+        store = open_object_store(settings.queues, settings.worker.prepare_threads + 1, tally)
         fetcher = AttachmentFetcher(store, settings.attachments, self._attachment_directory(), stop)
-        queues = self._open_queues()
-        settler = self._settler(queues, store)
+        queues = self._open_queues(tally)
+        settler = self._settler(queues, store, tally)
         opened = open_directory(settings, DirectoryLog(), clock.monotonic, lambda: clock.now().timestamp())
         directory = opened.directory
         time_limits = TimeLimits(clock.monotonic)
         executor = Executor(shards, settings, middleware, clock, stop, directory.forget, time_limits)
         lanes: Lanes[Task] = Lanes(lane_rules(settings, shards, self._concurrency), clock)
-        work = LaneWork(lanes, executor, directory, clock, stop)
+        work = LaneWork(lanes, executor, directory, clock, stop, tally.note_part)
         router = Router(settings, registry, directory, opened.grants, fetcher, clock)
         running_results = RunningResults(queues.outlets.response, settings.worker.running_interval, clock)
         ways = Ways(lanes.admit, work.offer, lanes.offer, settler.settle, running_results.note_conclusion)
@@ -145,24 +149,37 @@ class _Assembler:
             shards=shards,
             directory=opened,
             fetcher=fetcher,
+            tally=tally,
         )
 
     def _attachment_directory(self) -> Path:
         return self._settings.attachments.directory or self._settings.worker.state_directory / "attachments"
 
-    def _open_queues(self) -> Queues:
+    def _open_queues(self, tally: Tally) -> Queues:
         queues, lease = self._settings.queues, self._settings.worker.lease
+
+        def opened(url: str) -> Transport:
+            return open_transport(url, queues, lease, partial(tally.note_request, "sqs"))
+
         return Queues(
-            requests=tuple(open_transport(url, queues, lease) for url in self._urls),
+            requests=tuple(opened(url) for url in self._urls),
             outlets=Outlets(
-                response=open_transport(queues.response, queues, lease),
-                failure=open_transport(queues.failure, queues, lease),
+                response=opened(queues.response),
+                failure=opened(queues.failure),
             ),
         )
 
-    def _settler(self, queues: Queues, store: ObjectStore) -> Settler:
+    def _settler(self, queues: Queues, store: ObjectStore, tally: Tally) -> Settler:
         letters = Letters(store, self._settings.queues.claim_check_bucket, instance_name(), self._clock)
-        return Settler(queues.outlets, letters, self._settings, self._leases, self._room, self._clock)
+        return Settler(
+            queues.outlets,
+            letters,
+            self._settings,
+            self._leases,
+            self._room,
+            self._clock,
+            tally.note_delivery,
+        )
 
     def _receiver(self, source: Transport, preparer: Preparer) -> Receiver:
         lease = self._settings.worker.lease

@@ -83,10 +83,11 @@ class AttachmentFetcher:
         self._store = store
         self._limits = limits
         self._stop = stop or threading.Event()
+        self._budget = DiskBudget(limits.max_disk)
         self._directory: ProcessDirectory | None = None
         if limits.buckets:
             with _disk_faults():
-                self._directory = ProcessDirectory(directory, DiskBudget(limits.max_disk))
+                self._directory = ProcessDirectory(directory, self._budget)
 
     def check_allowed(self, partner_id: str, references: Sequence[AttachmentReference]) -> str | None:
         """Why the partner may not use one of these attachments, as a sentence; None where it may use all.
@@ -121,6 +122,16 @@ class AttachmentFetcher:
             room.close()
             raise
         return FetchedAttachments(files, faults, room.close)
+
+    @property
+    def disk_bytes(self) -> int:
+        """What the attachments of the process take of its disk space now."""
+        return self._budget.taken_bytes
+
+    @property
+    def disk_bytes_maximum(self) -> int:
+        """What they may take."""
+        return self._budget.maximum_bytes
 
     def close(self) -> None:
         """Remove the process's directory and everything in it."""

@@ -17,10 +17,10 @@ from worker.duties import Duties
 from worker.heartbeat import Heartbeat, describe
 from worker.lifecycle import LifeEvents, Threads
 from worker.memory import resident_bytes
+from worker.metrics.service import Metrics
 from worker.options import ConsumeOptions
 from worker.reload import Load, Reloader
 from worker.sd_notify import ServiceManager
-from worker.status_file import StatusFile
 from worker.watch import Watch
 
 EXIT_DONE: Final = 0
@@ -69,9 +69,9 @@ class Daemon:
         self._worker_numbers = count()
         self._events = LifeEvents()
         self._threads = Threads(lambda name: self._events.put(f"thread {name} died"), clock.monotonic)
-        self._status = StatusFile(settings.worker.state_directory, instance_name())
         self._assembly = assemble(settings, options, clock, self._events.put)
         self._watch = Watch(self._threads.running, clock.monotonic, lambda: self._assembly.work.given_up)
+        self._metrics = Metrics(settings, self._assembly, self._watch, clock)
         self._reloader = Reloader(self._assembly, settings, options, load, self._set_concurrency)
         self._heartbeat = Heartbeat(
             manager,
@@ -92,7 +92,7 @@ class Daemon:
             self._heartbeat.ready()
             reason = self._wait_for_the_end(started_at)
             self._drain().run(reason)
-            self._status.remove()
+            self._metrics.close()
         if reason == "SIGUSR2":
             return EXIT_FOR_GOOD
         is_sick = reason == THREADS_HANG or reason.startswith("thread ")
@@ -130,7 +130,7 @@ class Daemon:
             concurrency=self._concurrency,
             shard_count=len(self._settings.shards),
         )
-        self._write_status()
+        self._metrics.start(self._threads)
 
     def _set_concurrency(self, threads: int) -> None:
         """Have so many worker threads: start what lacks, let those that are too many end after their part."""
@@ -159,7 +159,7 @@ class Daemon:
         end = float("inf") if limit is None else started_at + limit.total_seconds()
         duties = Duties(
             (
-                (self._settings.metrics.stats_interval, self._log_stats),
+                (self._settings.metrics.stats_interval, self._metrics.write_stats),
                 (HOUSEKEEPING, self._keep_house),
                 (LIMITS_INTERVAL, self._check_limits),
                 (self._heartbeat.interval, self._heartbeat.beat),
@@ -185,21 +185,4 @@ class Daemon:
 
     def _keep_house(self) -> None:
         self._assembly.shards.close_idle()
-        self._write_status()
-
-    def _log_stats(self) -> None:
-        room, lanes = self._assembly.room, self._assembly.lanes
-        log.info(
-            "worker.stats",
-            in_hand=room.taken,
-            settled=room.settled,
-            waiting=lanes.waiting(),
-            away=lanes.away(),
-            away_servers=lanes.away_servers(),
-        )
-
-    def _write_status(self) -> None:
-        assembly, now = self._assembly, self._clock.now()
-        since = assembly.work.running_since()
-        running_since = None if since is None else now - timedelta(seconds=self._clock.monotonic() - since)
-        self._status.write(now, assembly.room.taken, assembly.lanes.status(), running_since)
+        self._metrics.write_status()

@@ -79,12 +79,19 @@ EVENTS: Final[dict[str, Event]] = {
     "worker.stopped": Event(INFO, "The process leaves.", _fields("reason settled abandoned")),
     "worker.stats": Event(
         INFO,
-        "How the process stands, at the configured interval.",
-        _fields("in_hand settled waiting away away_servers"),
+        "How the process stands, and what it did since the line before, at the configured interval.",
+        _fields("in_hand settled waiting away away_count away_servers oldest_ms service _aws")
+        | _fields("interval_ms interval_settled interval_failed interval_released interval_dead_lettered")
+        | _fields("interval_attempts interval_requests"),
+    ),
+    "worker.metrics_failed": Event(
+        WARNING,
+        "Metrics and health are not told at this address, or one asker got no answer; the work goes on.",
+        _fields("address error"),
     ),
     "worker.status_failed": Event(
         WARNING,
-        "The file that tells `shards list` how the process stands cannot be written; it goes on without.",
+        "The file that tells commands how the process stands cannot be written; it goes on without.",
         _fields("file error"),
     ),
     "worker.thread_died": Event(

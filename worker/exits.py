@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -21,6 +21,9 @@ from worker.waits import release_delay
 FAILED: Final = frozenset({"failed", "rejected", "unanswered"})
 RELEASE_LINGER_SECONDS: Final = 0.02
 AT_ONCE: Final = Pace(RELEASE_LINGER_SECONDS, lambda: False)
+
+NoteDelivery = Callable[[str, dict[str, Any]], None]
+"""Is told event and fields of the line of a delivery that is out of hand."""
 
 log = structlog.get_logger()
 
@@ -62,12 +65,19 @@ class Exits:
     """
 
     def __init__(
-        self, resender: Resender, leases: Leases, room: Room, clock: Clock, ack_linger: timedelta
+        self,
+        resender: Resender,
+        leases: Leases,
+        room: Room,
+        clock: Clock,
+        ack_linger: timedelta,
+        note_delivery: NoteDelivery,
     ) -> None:
         self._resender = resender
         self._leases = leases
         self._room = room
         self._clock = clock
+        self._note_delivery = note_delivery
         self._lock = threading.Lock()
         self._leaving = 0
         ack_pace = Pace(ack_linger.total_seconds(), lambda: True)
@@ -160,6 +170,7 @@ class Exits:
         )
         level = log.info if event == "job.done" else log.warning
         level(event, **fields)
+        self._note_delivery(event, fields)
         self._room.leave(settled=settled and not one.resent, failed=fields["outcome"] in FAILED)
 
 

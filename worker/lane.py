@@ -70,7 +70,7 @@ class Lane(Generic[Item]):
     """One shard's lane. While the shard or its server is away, only probes go through, one at a time.
 
     Not thread-safe: `Lanes` holds the lock. `back_at` is when the shard was last back, `slow_since` when the
-    lane was found slow; both in monotonic seconds.
+    lane was found slow; both in monotonic seconds. `openings` counts how often the shard was found away.
     """
 
     shard: str
@@ -82,6 +82,7 @@ class Lane(Generic[Item]):
     probe_promised_until: float = 0.0
     back_at: float = 0.0
     slow_since: float | None = None
+    openings: int = 0
 
     def resize(self, limit: int) -> None:
         """Let so many parts run at once from now on."""
@@ -181,6 +182,7 @@ class Lane(Generic[Item]):
             return
         was_away = self.breaker.is_open
         if self.breaker.fail(now, probe=taken.is_probe):
+            self.openings += 1
             log.warning("shard.away", shard=self.shard, waiting=len(self.queue) + 1)
         if not was_away:
             self.server.note_miss(self.shard, now)

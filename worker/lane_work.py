@@ -14,7 +14,7 @@ from worker.lane import Reply, Taken
 from worker.lane_keeper import ELSEWHERE, is_misplaced
 from worker.lanes import SHUTDOWN, Lanes
 from worker.pulse import doing
-from worker.tasks import PartTask, Task
+from worker.tasks import NotePart, PartTask, Task
 
 TURN_SECONDS_MAXIMUM: Final = 300.0
 NOWHERE_KNOWN: Final = Deferral(timedelta(seconds=5), "directory_away")
@@ -41,12 +41,14 @@ class LaneWork:
         directory: Directory,
         clock: Clock,
         stop: threading.Event,
+        note_part: NotePart = lambda _type, _outcome: None,
     ) -> None:
         self._lanes = lanes
         self._executor = executor
         self._directory = directory
         self._clock = clock
         self._stop = stop
+        self._note_part = note_part
         self._turns: dict[int, Turn] = {}
         self._given_up: set[int] = set()
 
@@ -63,7 +65,7 @@ class LaneWork:
         """Put a part into its shard's lane; None when it was taken, else why not and when to come again."""
         assert part.placement is not None  # noqa: S101 - a job offers only parts that have a shard
         part.queued_at = self._clock.monotonic()
-        return self._lanes.offer(part.placement.shard, PartTask(part, self._executor))
+        return self._lanes.offer(part.placement.shard, PartTask(part, self._executor, self._note_part))
 
     def run(self) -> None:
         """A worker thread: take a task, run it, and give back what its lane cannot hold."""

@@ -158,7 +158,7 @@ class Lanes(Generic[Item]):
         """How each lane stands, by shard."""
         with self._condition:
             return {
-                lane.shard: LaneStatus(len(lane.queue), lane.running, lane.is_away)
+                lane.shard: LaneStatus(len(lane.queue), lane.running, lane.is_away, lane.openings)
                 for lane in self._lanes.values()
             }
 

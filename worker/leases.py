@@ -42,9 +42,12 @@ class Leases:
 
     A lease that could not be extended before its end is *lost*: the delivery's event is set, so that its
     parts and the settler know. An expired lease is never extended: another worker may hold it already.
+    `extended` and `lost` count since the start; only the thread of `run` writes them.
     """
 
     def __init__(self, lease_seconds: float, clock: Clock) -> None:
+        self.extended = 0
+        self.lost = 0
         self._lease_seconds = lease_seconds
         self._lease = timedelta(seconds=lease_seconds)
         self._clock = clock
@@ -125,6 +128,7 @@ class Leases:
             if held not in self._due:
                 return
             if fault is None:
+                self.extended += 1
                 held.expires_at = before + self._lease_seconds
                 self._due[held] = renewal_moment(held.expires_at, self._lease_seconds)
             else:
@@ -135,6 +139,7 @@ class Leases:
             if self._due.pop(held, None) is None:
                 return
         held.lost.set()
+        self.lost += 1
         log.warning(
             "lease.lost",
             queue=held.source.name,

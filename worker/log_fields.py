@@ -46,11 +46,14 @@ FIELDS: Final[dict[str, Field]] = {
     "trace_id": Field(
         "text", "the trace that the message belongs to, 32 hexadecimal digits", "trace.id", "TraceId"
     ),
+    "_aws": Field("object", "what CloudWatch makes metrics of, where `[metrics] emf` is set"),
     "abandoned": Field("whole", "deliveries that were given back unfinished when the drain's time was up"),
+    "address": Field("text", "where metrics are asked for: `host:port`, or a socket's path"),
     "attempt": Field("whole", "attempts counted so far: handler runs that ended in a transient failure"),
     "away": Field(
         "texts", "names of the shards that cannot be asked now, by themselves or with their server"
     ),
+    "away_count": Field("whole", "how many shards cannot be asked now"),
     "away_ms": Field("number", "how long it was away"),
     "away_servers": Field("texts", "the servers, as `host:port`, that cannot be asked now"),
     "command": Field(
@@ -83,6 +86,15 @@ FIELDS: Final[dict[str, Field]] = {
     "hook": Field("text", "the lifecycle hook"),
     "in_hand": Field("whole", "deliveries held now: running or waiting"),
     "instance": Field("text", "the EC2 instance or host", "service.node.name", "service.instance.id"),
+    "interval_attempts": Field("whole", "attempts counted since the line before"),
+    "interval_dead_lettered": Field(
+        "whole", "deliveries that ended on the failure queue since the line before"
+    ),
+    "interval_failed": Field("whole", "deliveries settled as failed or refused since the line before"),
+    "interval_ms": Field("number", "the time since the line before"),
+    "interval_released": Field("whole", "deliveries given back since the line before"),
+    "interval_requests": Field("object", "requests to SQS since the line before, by action"),
+    "interval_settled": Field("whole", "deliveries settled since the line before"),
     "lane_wait_ms": Field("number", "the longest wait of a part for its shard"),
     "lasting_ms": Field("number", "for how long it has been doing that"),
     "lease_lost": Field("flag", "true where another worker may have got the message meanwhile"),
@@ -96,6 +108,7 @@ FIELDS: Final[dict[str, Field]] = {
     "needs_restart": Field("texts", "the configuration's keys that changed and are in force after a restart"),
     "noticed_at": Field("text", "when EC2 said so, RFC 3339"),
     "of": Field("text", "the event whose line could not be written"),
+    "oldest_ms": Field("number", "since when the oldest delivery in hand is held"),
     "outcome": Field(
         "text", "succeeded, partial, failed, rejected, released, resent, unanswered or discarded"
     ),
@@ -118,6 +131,7 @@ FIELDS: Final[dict[str, Field]] = {
         "server.address",
         "server.address",
     ),
+    "service": Field("text", "a dimension of CloudWatch's, the same for all workers", "service.type"),
     "settled": Field("whole", "deliveries settled since the start"),
     "shard": Field("text", "the shard's name"),
     "shard_count": Field("whole", "how many shards are configured"),

@@ -13,7 +13,7 @@ from worker.backoff import half_jitter
 from worker.batcher import Batcher, Pace
 from worker.clock import Clock
 from worker.conclusion import Answer, Bury, Conclusion, Discard, Return
-from worker.exits import AT_ONCE, Exit, Exits, Settlement
+from worker.exits import AT_ONCE, Exit, Exits, NoteDelivery, Settlement
 from worker.facts import Facts
 from worker.held import Held, Room
 from worker.leases import Leases
@@ -52,13 +52,14 @@ class Settler:
         leases: Leases,
         room: Room,
         clock: Clock,
+        note_delivery: NoteDelivery = lambda _event, _fields: None,
     ) -> None:
         self._outlets = outlets
         self._letters = letters
         self._room = room
         self._clock = clock
         resender = Resender(letters, clock)
-        self._exits = Exits(resender, leases, room, clock, settings.worker.ack_linger)
+        self._exits = Exits(resender, leases, room, clock, settings.worker.ack_linger, note_delivery)
         result_pace = Pace(settings.worker.result_linger.total_seconds(), self._more_results_expected)
         self._results: Batcher[Settlement] = Batcher(self._send_results, result_pace, clock)
         self._dead_letters: Batcher[Settlement] = Batcher(self._send_dead_letters, AT_ONCE, clock)

@@ -1,7 +1,6 @@
-"""The status file: what each worker of this machine has in hand, written for `shardworker shards list`."""
+"""The status file: how each worker of this machine stands, written for commands on the same machine."""
 
 import os
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -15,17 +14,24 @@ log = structlog.get_logger()
 
 
 class LaneStatus(msgspec.Struct, frozen=True):
-    """How one shard's lane stands: parts that wait and run, and whether the shard, or its server, is away."""
+    """How one shard's lane stands: parts that wait and run, and whether the shard, or its server, is away.
+
+    `openings`: how often the shard was found away since the process began.
+    """
 
     waiting: int
     running: int
     away: bool
+    openings: int = 0
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):
-    """How one process stood at a moment; `in_hand` counts its deliveries.
+    """How one process stood at a moment; `in_hand` counts its deliveries, `settled` and `failed` those acked.
 
     `running_since` is when that of its handler calls began that runs longest; None while none runs.
+    `oldest_since` is when the delivery was received that it has held longest; None while it holds none.
+    Lists name what is not as it should be: queues that cannot be asked, stages of settling that nothing gets
+    through, servers that are away, threads that hang.
     """
 
     pid: int
@@ -34,6 +40,16 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     in_hand: int
     lanes: dict[str, LaneStatus]
     running_since: datetime | None = None
+    oldest_since: datetime | None = None
+    in_hand_max: int = 0
+    settled: int = 0
+    failed: int = 0
+    queues_away: list[str] = []
+    not_accepted: list[str] = []
+    servers_away: list[str] = []
+    hanging: list[str] = []
+    given_up: int = 0
+    leaving: bool = False
 
 
 class StatusFile:
@@ -42,21 +58,12 @@ class StatusFile:
     A file that cannot be written is logged, once: the worker does without.
     """
 
-    def __init__(self, state_directory: Path, instance: str) -> None:
-        self._pid = os.getpid()
-        self._path = state_directory / DIRECTORY / f"{self._pid}.json"
-        self._instance = instance
+    def __init__(self, state_directory: Path) -> None:
+        self._path = state_directory / DIRECTORY / f"{os.getpid()}.json"
         self._failed = False
 
-    def write(
-        self,
-        at: datetime,
-        in_hand: int,
-        lanes: Mapping[str, LaneStatus],
-        running_since: datetime | None = None,
-    ) -> None:
+    def write(self, status: WorkerStatus) -> None:
         """Replace the file, as a whole, with how the process stands at this moment."""
-        status = WorkerStatus(self._pid, self._instance, at, in_hand, dict(lanes), running_since)
         fresh = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +85,11 @@ class StatusFile:
         self._failed = True
 
 
+def socket_path(state_directory: Path, pid: int) -> Path:
+    """Where the process of this number listens, to be asked by commands on the same machine."""
+    return state_directory / DIRECTORY / f"{pid}.sock"
+
+
 def read_statuses(state_directory: Path) -> list[WorkerStatus]:
     """How the workers of this machine stand that share this directory; files of dead ones are removed.
 
@@ -91,6 +103,7 @@ def read_statuses(state_directory: Path) -> list[WorkerStatus]:
                 found.append(status)
             else:
                 path.unlink(missing_ok=True)
+                socket_path(state_directory, status.pid).unlink(missing_ok=True)
         except (OSError, msgspec.DecodeError):
             continue
     return found

@@ -17,7 +17,25 @@ from worker.lane_queue import LaneItem
 
 NOT_RECORDED: Final = Deferral(timedelta(seconds=5), "shard_away")
 
+NotePart = Callable[[str, str], None]
+"""Is told a job's type and what came of a part's turn."""
+
 log = structlog.get_logger()
+
+
+def turn_outcome(report: Report) -> str:
+    """What came of a part's turn, in a word: for counts, so few words."""
+    match report:
+        case Ended(outcome):
+            return outcome.state
+        case Deferral(attempt=attempt):
+            return "retried" if attempt else "deferred"
+        case Away():
+            return "away"
+        case ContentConflict():
+            return "conflict"
+        case _:
+            return "superseded"
 
 
 class Task(LaneItem, Protocol):
@@ -47,9 +65,12 @@ class Task(LaneItem, Protocol):
 class PartTask:
     """Runs a part and tells its job how it ended."""
 
-    def __init__(self, part: Part, executor: Executor) -> None:
+    def __init__(
+        self, part: Part, executor: Executor, note_part: NotePart = lambda _type, _outcome: None
+    ) -> None:
         self._part = part
         self._executor = executor
+        self._note_part = note_part
         self.partner_id: str = part.owner.job.partner_id
         self.job_key: Hashable = part.owner
         self.placements = () if part.placement is None else (part.placement,)
@@ -83,6 +104,7 @@ class PartTask:
 
     def _tell(self, report: Report) -> Reply:
         owner = self._part.owner
+        self._note_part(owner.job_type, turn_outcome(report))
         match report:
             case Away():
                 return Reply.UNANSWERED

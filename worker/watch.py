@@ -45,6 +45,7 @@ class Watch:
         self._given_up = given_up
         self._frames = frames
         self._hanging: dict[threading.Thread, Step] = {}
+        self._looked_at = monotonic()
 
     def all_move(self) -> bool:
         """Whether no thread takes longer for its step than it may; one that does is reported, once."""
@@ -58,7 +59,15 @@ class Watch:
         for thread in self._hanging.keys() - hanging.keys():
             log.info("worker.thread_moves", thread=thread.name)
         self._hanging = hanging
+        self._looked_at = now
         return not hanging
+
+    def moved_within(self, seconds: float) -> bool:
+        """Whether all threads moved at the last look, and that is not longer ago; any thread may ask.
+
+        Nobody looks any more when the main thread itself hangs.
+        """
+        return self._monotonic() - self._looked_at <= seconds and not self._hanging
 
     @property
     def hanging(self) -> list[str]:

@@ -1,6 +1,7 @@
 """`shards list` and `shards check`: what they say of a site."""
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ import pytest
 
 from shards.migration_steps import LATEST_VERSION
 from tests.support.site import Site
-from worker.status_file import LaneStatus, StatusFile
+from worker.status_file import LaneStatus, StatusFile, WorkerStatus
 
 AT = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 
@@ -43,7 +44,7 @@ class TestList:
     def test_what_the_workers_of_this_machine_say_stands_beside_it(self, site: Site) -> None:
         """All of them together; a shard that none has met has nothing."""
         lanes = {"eu1": LaneStatus(waiting=3, running=2, away=True)}
-        StatusFile(site.directory, "host:1").write(AT, 5, lanes)
+        StatusFile(site.directory).write(WorkerStatus(os.getpid(), "host:1", AT, 5, lanes))
         met, unmet = site.run_json("shards", "list")
 
         assert (met["waiting"], met["running"], met["breaker"]) == (3, 2, "open")

@@ -12,11 +12,16 @@ from hypothesis import strategies as st
 from tests.support.auto_scaling_calls import Calls
 from worker.clock import Clock
 from worker.ec2.protection import Protection, longest_running
-from worker.status_file import DIRECTORY, StatusFile
+from worker.status_file import DIRECTORY, StatusFile, WorkerStatus
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 AFTER = timedelta(minutes=10)
 MINUTE = timedelta(minutes=1)
+
+
+def status(at: datetime, in_hand: int, running_since: datetime | None = None) -> WorkerStatus:
+    """How this process would stand as a worker."""
+    return WorkerStatus(os.getpid(), "host:1", at, in_hand, {}, running_since)
 
 
 class Machine:
@@ -92,7 +97,7 @@ def test_without_a_group_nothing_is_ever_called_again() -> None:
 class TestLongestRunning:
     def test_is_that_of_all_workers_of_the_machine(self, tmp_path: Path) -> None:
         """Each one's file tells since when its longest call has been running."""
-        StatusFile(tmp_path, "host:1").write(NOON, 3, {}, NOON - 7 * MINUTE)
+        StatusFile(tmp_path).write(status(NOON, 3, NOON - 7 * MINUTE))
         parent = tmp_path / DIRECTORY / f"{os.getppid()}.json"
         own = tmp_path / DIRECTORY / f"{os.getpid()}.json"
         text = own.read_text().replace(f'"pid":{os.getpid()}', f'"pid":{os.getppid()}')
@@ -102,13 +107,13 @@ class TestLongestRunning:
 
     def test_of_a_worker_that_tells_nothing_any_more_does_not_count(self, tmp_path: Path) -> None:
         """It hangs: the machine may go, the sooner the better."""
-        StatusFile(tmp_path, "host:1").write(NOON - MINUTE, 3, {}, NOON - 7 * MINUTE)
+        StatusFile(tmp_path).write(status(NOON - MINUTE, 3, NOON - 7 * MINUTE))
 
         assert longest_running(tmp_path, NOON) == timedelta()
 
     def test_is_nothing_where_nothing_runs(self, tmp_path: Path) -> None:
         """No worker, or one that waits."""
         assert longest_running(tmp_path, NOON) == timedelta()
-        StatusFile(tmp_path, "host:1").write(NOON, 0, {})
+        StatusFile(tmp_path).write(status(NOON, 0))
 
         assert longest_running(tmp_path, NOON) == timedelta()

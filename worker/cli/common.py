@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
@@ -57,14 +56,6 @@ def open_settings(config: Path | None) -> LoadedSettings:
     # Standard output is the command's own: its lines are read by people or programs.
     configure_logging(Logging(level="warning"), sys.stderr)
     return loaded
-
-
-def installed_version() -> str | None:
-    """The version of the installed package; None in a checkout that is not installed."""
-    try:
-        return version("shardworker")
-    except PackageNotFoundError:
-        return None
 
 
 @contextmanager

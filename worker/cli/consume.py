@@ -12,7 +12,6 @@ import typer
 from config.load import LoadedSettings, effective, load_settings
 from worker.cli.common import (
     ConfigOption,
-    installed_version,
     open_settings,
     request_queue,
     to_duration,
@@ -20,6 +19,7 @@ from worker.cli.common import (
 )
 from worker.logs import logging_behind
 from worker.options import ConsumeOptions
+from worker.version import installed_version
 
 CONCURRENCY_MAXIMUM: Final = 64
 

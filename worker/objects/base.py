@@ -34,6 +34,28 @@ class ObjectStoreUnavailable(ObjectError):
         self.code = code
 
 
+class Meter(Protocol):
+    """Is told what S3 is asked for."""
+
+    def note_request(self, service: str, action: str, /) -> None:
+        """A request is sent, perhaps a repeated one; the action as AWS names it."""
+        ...
+
+    def note_bytes(self, direction: str, count: int, /) -> None:
+        """An object of so many bytes was `read` or `written`."""
+        ...
+
+
+class NoMeter:
+    """Forgets what it is told."""
+
+    def note_request(self, service: str, action: str, /) -> None:
+        """See `Meter`."""
+
+    def note_bytes(self, direction: str, count: int, /) -> None:
+        """See `Meter`."""
+
+
 class ObjectStore(Protocol):
     """Buckets of objects. Safe to use from several threads at once."""
 

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from worker.objects.base import ObjectError, ObjectMissing, ObjectStoreUnavailable, guarded_stream
+from worker.objects.base import (
+    Meter,
+    NoMeter,
+    ObjectError,
+    ObjectMissing,
+    ObjectStoreUnavailable,
+    guarded_stream,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -24,12 +31,21 @@ class S3Store:
     """Objects in S3. The client is made at first use; a call is tried three times at most, within boto3."""
 
     def __init__(
-        self, *, region: str | None = None, endpoint_url: str | None = None, connections_maximum: int = 10
+        self,
+        *,
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        connections_maximum: int = 10,
+        meter: Meter | None = None,
     ) -> None:
-        """`connections_maximum` should be at least the number of threads that read at once."""
+        """`connections_maximum` should be at least the number of threads that read at once.
+
+        `meter` is told of each request, those that boto3 repeats too, and of the objects' sizes.
+        """
         self._region = region
         self._endpoint_url = endpoint_url
         self._connections_maximum = connections_maximum
+        self._meter = meter or NoMeter()
         self._lock = threading.Lock()
         self._client: S3Client | None = None
 
@@ -51,6 +67,7 @@ class S3Store:
             self._connected().put_object(Bucket=bucket, Key=key, Body=data)
         except (BotoCoreError, ClientError) as error:
             raise _unavailable(error, f"Writing {key!r} to the bucket {bucket}") from error
+        self._meter.note_bytes("written", len(data))
 
     def check(self, bucket: str) -> list[str]:
         """See `ObjectStore.check`. It asks for what `s3:ListBucket` allows, which the worker needs too."""
@@ -75,11 +92,12 @@ class S3Store:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            if version_id is None:
-                return self._connected().get_object(Bucket=bucket, Key=key)["Body"]
-            return self._connected().get_object(Bucket=bucket, Key=key, VersionId=version_id)["Body"]
+            version = {} if version_id is None else {"VersionId": version_id}
+            answer = self._connected().get_object(Bucket=bucket, Key=key, **version)  # type: ignore[arg-type]
         except (BotoCoreError, ClientError) as error:
             raise _read_fault(error, bucket, key, version_id) from error
+        self._meter.note_bytes("read", answer["ContentLength"])
+        return answer["Body"]
 
     def _connected(self) -> "S3Client":
         with self._lock:
@@ -101,7 +119,12 @@ class S3Store:
             s3={"addressing_style": "path" if self._endpoint_url else "auto"},
         )
         session = boto3.session.Session(region_name=self._region)
-        return session.client("s3", endpoint_url=self._endpoint_url, config=config)
+        client = session.client("s3", endpoint_url=self._endpoint_url, config=config)
+        client.meta.events.register("before-send.s3", self._note)
+        return client
+
+    def _note(self, event_name: str, **_: Any) -> None:
+        self._meter.note_request("s3", event_name.rpartition(".")[2])
 
 
 def _code(error: Exception) -> str:

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from typing import BinaryIO, Final
 
 from config.settings import Queues
-from worker.objects.base import ObjectStore
+from worker.objects.base import Meter, ObjectStore
 from worker.objects.files import DirectoryStore, is_directory_bucket
 from worker.objects.s3 import S3Store
 
@@ -39,14 +39,18 @@ class BucketStore:
         return self._directories if is_directory_bucket(bucket) else self._s3
 
 
-def open_object_store(settings: Queues, connections_maximum: int = CONNECTIONS_DEFAULT) -> ObjectStore:
+def open_object_store(
+    settings: Queues, connections_maximum: int = CONNECTIONS_DEFAULT, meter: Meter | None = None
+) -> ObjectStore:
     """The store for every bucket of the configuration; nothing is connected before its first use.
 
-    `connections_maximum` should be at least the number of threads that use it at once.
+    `connections_maximum` should be at least the number of threads that use it at once. `meter` is told what
+    S3 is asked for.
     """
     s3 = S3Store(
         region=settings.region,
         endpoint_url=settings.endpoint_url,
         connections_maximum=connections_maximum,
+        meter=meter,
     )
     return BucketStore(DirectoryStore(), s3)

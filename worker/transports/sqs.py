@@ -74,13 +74,18 @@ class SqsTransport:
     wait_maximum = WAIT_MAXIMUM
 
     def __init__(
-        self, address: SqsAddress, *, lease: timedelta, clock: Callable[[], float] = time.time
+        self,
+        address: SqsAddress,
+        *,
+        lease: timedelta,
+        clock: Callable[[], float] = time.time,
+        note_request: Callable[[str], None] = lambda _action: None,
     ) -> None:
         self.name = address.queue_name
         self._queue_url = address.queue_url
         self._lease = lease
         self._clock = clock
-        self._clients = Clients(address.endpoint_url, address.region)
+        self._clients = Clients(address.endpoint_url, address.region, note_request)
         self._closing = Event()
 
     def receive(self, maximum: int, wait: timedelta, lease: timedelta) -> list[Delivery]:

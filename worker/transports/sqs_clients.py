@@ -1,8 +1,9 @@
 """The two SQS clients of a queue: one whose calls wait for messages, one whose calls are answered at once."""
 
+from collections.abc import Callable
 from functools import cached_property
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
@@ -31,11 +32,17 @@ CHEAP: Final = Config(
 
 
 class Clients:
-    """Both clients, from one session that refreshes its credentials by itself; made on first use."""
+    """Both clients, from one session that refreshes its credentials by itself; made on first use.
 
-    def __init__(self, endpoint_url: str | None, region: str | None) -> None:
+    `note_request` is told the action of each request that is sent, those that boto3 repeats too.
+    """
+
+    def __init__(
+        self, endpoint_url: str | None, region: str | None, note_request: Callable[[str], None]
+    ) -> None:
         self._endpoint_url = endpoint_url
         self._region = region
+        self._note_request = note_request
         self._lock = Lock()  # a session makes one client at a time
         self._made: list[SQSClient] = []
 
@@ -69,4 +76,8 @@ class Clients:
         with self._lock:
             client = self._session.client("sqs", endpoint_url=self._endpoint_url, config=config)
             self._made.append(client)
+        client.meta.events.register("before-send.sqs", self._note)
         return client
+
+    def _note(self, event_name: str, **_: Any) -> None:
+        self._note_request(event_name.rpartition(".")[2])

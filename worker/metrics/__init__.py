@@ -1,0 +1,1 @@
+"""What the process tells of itself: metrics, health, how it stands, and the line of figures in its log."""

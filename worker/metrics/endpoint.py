@@ -1,0 +1,127 @@
+"""A small HTTP server on one listening socket, with two threads of its own, which nothing waits for."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from worker.metrics.pages import Page
+
+THREADS: Final = 2
+BACKLOG: Final = 16
+TIMEOUT_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 1.0
+
+log = structlog.get_logger()
+
+
+def listen_on_path(path: Path) -> socket.socket:
+    """A listening Unix socket, in place of one that a killed process left. Raises `OSError`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(str(path))
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def listen_on_port(host: str, ports: Iterable[int]) -> socket.socket:
+    """A listening socket on the first of the ports that is free. Raises `OSError` where none is."""
+    last_error = OSError("no port is configured")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in ports:
+        try:
+            return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            last_error = error
+    raise last_error
+
+
+class Endpoint:
+    """Answers each request with a page, a few at a time; who is slow to ask is dropped.
+
+    The first error in answering is logged, later ones are not: whoever asks will ask again.
+    """
+
+    def __init__(self, listener: socket.socket, answer: Callable[[str], Page]) -> None:
+        self._listener = listener
+        self._answer = answer
+        self._failed = False
+        self._closed = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"metrics-{number}", daemon=True)
+            for number in range(THREADS)
+        ]
+
+    @property
+    def address(self) -> str:
+        """Where it listens: `host:port`, or a path."""
+        name = self._listener.getsockname()
+        return name if isinstance(name, str) else f"{name[0]}:{name[1]}"
+
+    def start(self) -> None:
+        """Answer from now on."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Answer no more. What is being answered is not waited for."""
+        self._closed.set()
+        with suppress(OSError):  # wakes the threads that wait for somebody
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                # Without a descriptor left for another connection it is tried again when some may be free.
+                if self._closed.wait(RETRY_SECONDS):
+                    return
+                continue
+            with connection:
+                self._serve(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            _Request(connection, ("", 0), self)  # type: ignore[arg-type]  # it only keeps the server for others
+        except TimeoutError:
+            return
+        except Exception as error:
+            if not self._failed and not isinstance(error, ConnectionError):
+                self._failed = True
+                log.warning("worker.metrics_failed", address=self.address, exc_info=error)
+
+    def page(self, path: str) -> Page:
+        """What is answered to a request for the path."""
+        return self._answer(path)
+
+
+class _Request(BaseHTTPRequestHandler):
+    """One request on a connection of its own."""
+
+    server: Any
+    timeout = TIMEOUT_SECONDS
+    server_version = "shardworker"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        page = self.server.page(self.path)
+        self.send_response(page.status)
+        self.send_header("Content-Type", page.content_type)
+        self.send_header("Content-Length", str(len(page.body)))
+        self.end_headers()
+        self.wfile.write(page.body)
+
+    def log_message(self, *_: Any) -> None:
+        """Requests are no events of ours."""
