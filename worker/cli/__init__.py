@@ -17,6 +17,7 @@ from worker.cli import (
     results,
     setup,
     shards,
+    stats,
     submit,
 )
 from worker.cli.errors import CommandGroup
@@ -51,6 +52,9 @@ def build_app() -> typer.Typer:
         failed.build_app(), name="failed", short_help="Look at failed messages (messenger:failed:*)."
     )
     app.add_typer(shards.build_app(), name="shards", short_help="Look after the shards and their inboxes.")
+    app.command("stats", short_help="Show queues, workers and lanes as they stand (messenger:stats).")(
+        stats.stats
+    )
     app.add_typer(ec2.build_app(), name="ec2", short_help="What runs beside the workers on EC2.")
     app.command("explain", short_help="Tell what became of a job, on every shard.")(explain.explain)
     app.command("logs", short_help="Show a worker's log to people, filtered and summed up.")(logs.logs)

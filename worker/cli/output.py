@@ -24,11 +24,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     On a terminal that is too narrow for whole words each row is a paragraph of its own.
     """
     cells = [[_cell(value) for value in row] for row in rows]
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in cells:
-        table.add_row(*row)
+    table = _table(columns, cells, title)
     terminal = Console()
     if not terminal.is_terminal:
         Console(width=PIPE_COLUMNS).print(table)
@@ -36,6 +32,28 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
         terminal.print(table)
     else:
         _print_paragraphs(terminal, columns, cells, title)
+
+
+def make_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
+    """A table to be shown with others; None stands as an empty cell."""
+    return _table(columns, [[_cell(value) for value in row] for row in rows], title)
+
+
+def show(tables: Iterable[Table]) -> None:
+    """Print tables, one below the other. In a pipe they are wide, so that lines stay whole."""
+    terminal = Console()
+    console = terminal if terminal.is_terminal else Console(width=PIPE_COLUMNS)
+    for table in tables:
+        console.print(table)
+
+
+def _table(columns: Sequence[str], cells: Iterable[Sequence[Text]], title: str | None) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    return table
 
 
 def _least_width(columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> int:

@@ -21,6 +21,7 @@ from worker.cli.errors import CommandError
 from worker.cli.every_place import Answer, ask_every
 from worker.cli.output import print_json, print_line, print_table
 from worker.cli.places import own_schemas
+from worker.cli.stats_workers import breaker_text
 from worker.status_file import WorkerStatus, read_statuses
 
 JOBS: Final = 16
@@ -137,12 +138,10 @@ def _told(statuses: Sequence[WorkerStatus], name: str) -> dict[str, Any]:
     lanes = [status.lanes[name] for status in statuses if name in status.lanes]
     if not lanes:
         return {"waiting": None, "running": None, "breaker": None}
-    away = sum(lane.away for lane in lanes)
-    some = f"open in {away} of {len(lanes)} workers"
     return {
         "waiting": sum(lane.waiting for lane in lanes),
         "running": sum(lane.running for lane in lanes),
-        "breaker": "closed" if away == 0 else "open" if away == len(lanes) else some,
+        "breaker": breaker_text(lanes),
     }
 
 
