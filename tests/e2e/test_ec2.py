@@ -1,5 +1,9 @@
-"""An EC2 machine that has to go: its workers drain, its hook is completed, and nothing is lost or doubled."""
+"""An EC2 machine that has to go: its workers drain, its hook is completed; systemd is a stand-in here.
 
+Under load, with the units in a real systemd: tests/systemd/test_ec2_machine.py.
+"""
+
+import os
 import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,13 +13,15 @@ import pytest
 
 from tests.e2e.test_once import go_on, slow_job, wait_for_start
 from tests.support.auto_scaling import GROUP, HOOK, AutoScalingSite, auto_scaling_site
-from tests.support.ec2_site import Ec2Site, ec2_section
+from tests.support.ec2_site import Ec2Site, WatcherThread, ec2_section
 from tests.support.imds import STATE, FakeMetadata
 from tests.support.listed_lines import assert_listed
-from tests.support.world import CUSTOMERS, World, job, wait_until
+from tests.support.world import World, wait_until
+from worker.clock import Clock
+from worker.ec2.watcher import run_watcher
+from worker.status_file import StatusFile, WorkerStatus
 
 MakeSite = Callable[..., Ec2Site]
-LOAD = 30
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +32,11 @@ def group() -> Iterator[AutoScalingSite]:
 
 
 @pytest.fixture
-def make_site(group: AutoScalingSite, tmp_path: Path) -> Iterator[MakeSite]:
+def make_site(group: AutoScalingSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSite]:
     """Makes the machine; `more` goes into its section `[ec2]`, options into the rest of its configuration."""
     group.forget()
+    for name, value in group.environment().items():
+        monkeypatch.setenv(name, value)
     sites: list[Ec2Site] = []
     with FakeMetadata() as metadata:
 
@@ -45,56 +53,36 @@ def make_site(group: AutoScalingSite, tmp_path: Path) -> Iterator[MakeSite]:
         for site in sites:
             site.close()
             site.world.close()
-            assert_listed(line for watcher in site.watchers for line in watcher.log())
+            assert_listed(line for log in site.logs() for line in log.log())
 
 
-def in_service(site: Ec2Site, **environment: str) -> None:
+def in_service(site: Ec2Site) -> WatcherThread:
     """The machine serves: the group wants it to, and the watcher has begun."""
     site.metadata.aim_at("InService")
-    site.start_watcher(**environment).wait_for_event("ec2.watching")
+    return site.watch()
 
 
-def send_load(site: Ec2Site) -> list[str]:
-    """Jobs of which some are done, one runs until it is let, and many wait."""
-    quick = [
-        job(f"job-{number}", [CUSTOMERS[number % 3]], rows=[{"order_no": 100 + number}])
-        for number in range(LOAD)
-    ]
-    slow = slow_job(site.world, "slow", ["c-0"], 1)
-    site.world.send(*quick[: LOAD // 2], slow, *quick[LOAD // 2 :])
-    return ["slow", *(one["job_id"] for one in quick)]
-
-
-def assert_nothing_lost_or_doubled(site: Ec2Site, jobs: list[str]) -> None:
-    """A machine that comes after does what is left: each row once, one answer each, nothing counted."""
-    go_on(site.world)
-    heir = site.world.start_worker()
-    heir.wait_for_event("worker.started")
-    site.world.wait_until_settled()
-    assert heir.stop() == 0
-    assert sorted(number for number, _ in site.world.rows()) == [1, *range(100, 100 + LOAD)]
-    assert sorted(result["job_id"] for result in site.world.results()) == sorted(jobs)
-    assert {result["status"] for result in site.world.results()} == {"succeeded"}
-    assert site.world.dead_letters() == []
-    assert [row["attempt"] for one in jobs for row in site.world.inbox(one)] == [0] * len(jobs)
+def send_slow(site: Ec2Site) -> None:
+    """A job runs until it is let."""
+    site.world.send(slow_job(site.world, "slow", ["c-0"], 1))
+    wait_for_start(site.world)
 
 
 class TestScaleIn:
-    def test_under_load_the_hook_waits_until_the_workers_have_drained(self, make_site: MakeSite) -> None:
-        """Heartbeats while a job runs, its end awaited, then one completion; nothing lost or doubled."""
+    def test_the_hook_waits_until_the_workers_have_drained(self, make_site: MakeSite) -> None:
+        """Heartbeats while a job runs, its end awaited, then one completion."""
         site = make_site()
-        workers = [site.start_worker(), site.start_worker()]
-        in_service(site)
-        jobs = send_load(site)
-        wait_for_start(site.world)
+        worker = site.start_worker()
+        watcher = in_service(site)
+        send_slow(site)
         site.metadata.aim_at("Terminated")
         wait_until(lambda: bool(site.auto_scaling.heartbeats), "a heartbeat")
-        assert [worker.process.poll() for worker in workers].count(None) >= 1
+        assert worker.process.poll() is None
         assert site.auto_scaling.completed == []
         go_on(site.world)
-        wait_until(lambda: bool(site.auto_scaling.completed), "the completion")
+        watcher.wait_for_event("ec2.hook_completed")
 
-        assert [worker.wait() for worker in workers] == [0, 0]
+        assert worker.wait() == 0
         asked = {
             "AutoScalingGroupName": GROUP,
             "LifecycleHookName": HOOK,
@@ -103,35 +91,34 @@ class TestScaleIn:
         assert site.auto_scaling.heartbeats[0] == asked
         assert site.auto_scaling.completed == [{**asked, "LifecycleActionResult": "CONTINUE"}]
         assert site.asked() == ["stop"]
-        assert site.watchers[0].stop() == 0
-        assert_nothing_lost_or_doubled(site, jobs)
+        assert [result["job_id"] for result in site.world.results()] == ["slow"]
 
     def test_a_completion_that_fails_is_tried_again(self, make_site: MakeSite) -> None:
         """Refused since nothing waits yet, denied, answered by a load balancer: the machine is let go."""
         site = make_site()
         site.auto_scaling.faults["complete_lifecycle_action"] = ["ValidationError", "AccessDenied", "broken"]
-        in_service(site)
+        watcher = in_service(site)
         site.metadata.aim_at("Terminated")
-        wait_until(lambda: bool(site.auto_scaling.completed), "the completion")
+        watcher.wait_for_event("ec2.hook_completed")
 
         assert site.auto_scaling.calls["complete_lifecycle_action"] == 4
-        (failed,) = site.watchers[0].events("ec2.hook_failed")
+        (failed,) = watcher.events("ec2.hook_failed")
         assert (failed["error_code"], failed["tries"]) == ("ValidationError", 1)
 
     def test_a_watcher_that_is_killed_meanwhile_is_replaced_by_the_next(self, make_site: MakeSite) -> None:
         """It finds the machine leaving, sees the drain to its end, and completes the hook."""
         site = make_site()
         worker = site.start_worker()
-        in_service(site)
-        site.world.send(slow_job(site.world, "slow", ["c-0"], 1))
-        wait_for_start(site.world)
+        send_slow(site)
         site.metadata.aim_at("Terminated")
+        watcher = site.start_watcher()
         worker.wait_for_event("worker.stopping")
-        site.watchers[0].signal(signal.SIGKILL)
-        site.watchers[0].wait()
-        site.start_watcher().wait_for_event("ec2.heartbeat")
+        watcher.signal(signal.SIGKILL)
+        watcher.wait()
+        successor = site.watch()
+        successor.wait_for_event("ec2.heartbeat")
         go_on(site.world)
-        wait_until(lambda: bool(site.auto_scaling.completed), "the completion")
+        successor.wait_for_event("ec2.hook_completed")
 
         assert worker.wait() == 0
         assert [result["job_id"] for result in site.world.results()] == ["slow"]
@@ -143,8 +130,7 @@ class TestScaleIn:
         site = make_site('drain_limit = "2s"\nrelease_margin = "1500ms"', drain="60s")
         worker = site.start_worker()
         in_service(site)
-        site.world.send(slow_job(site.world, "stuck", ["c-0"], 1))
-        wait_for_start(site.world)
+        send_slow(site)
         site.metadata.aim_at("Terminated")
 
         assert worker.wait() == 0
@@ -154,31 +140,12 @@ class TestScaleIn:
 
 
 class TestSpot:
-    def test_under_load_what_cannot_end_in_time_is_given_back(self, make_site: MakeSite) -> None:
-        """Before the machine is taken: stopped at the notice, hurried before its end, no hook called."""
-        site = make_site('release_margin = "118s"', drain="10m")
-        worker = site.start_worker()
-        in_service(site)
-        jobs = send_load(site)
-        wait_for_start(site.world)
-        site.metadata.announce_interruption(datetime.now(UTC) + timedelta(minutes=2))
-        site.watchers[0].wait_for_event("ec2.drained")
-
-        assert worker.wait() == 0
-        assert site.asked() == ["stop", "hurry"]
-        (hurried,) = site.watchers[0].events("ec2.hurried")
-        assert hurried["left_ms"] <= 118_000
-        assert worker.events("worker.stopped")[0]["abandoned"] == 1
-        assert site.auto_scaling.completed == []
-        assert_nothing_lost_or_doubled(site, jobs)
-
     def test_a_notice_during_a_scale_in_shortens_the_time(self, make_site: MakeSite) -> None:
         """What began with an hour ends within the two minutes, and the hook is completed."""
         site = make_site('release_margin = "10m"', drain="10m")
         worker = site.start_worker()
         in_service(site)
-        site.world.send(slow_job(site.world, "stuck", ["c-0"], 1))
-        wait_for_start(site.world)
+        send_slow(site)
         site.metadata.aim_at("Terminated")
         worker.wait_for_event("worker.stopping")
         assert site.asked() == ["stop"]
@@ -193,24 +160,22 @@ class TestRebalance:
     def test_a_recommendation_is_logged_and_changes_nothing(self, make_site: MakeSite) -> None:
         """The machine may live on for long, and nobody would take its place."""
         site = make_site()
-        in_service(site)
+        watcher = in_service(site)
         site.metadata.recommend_rebalance(datetime.now(UTC))
-        site.watchers[0].wait_for_event("ec2.rebalance_recommended")
+        watcher.wait_for_event("ec2.rebalance_recommended")
         looked = site.metadata.reads[STATE]
         wait_until(lambda: site.metadata.reads[STATE] > looked + 2, "two more looks")
 
-        assert site.watchers[0].stop() == 0
-        assert len(site.watchers[0].events("ec2.rebalance_recommended")) == 1
+        assert len(watcher.events("ec2.rebalance_recommended")) == 1
         assert site.asked() == []
 
     def test_it_drains_where_that_is_wanted(self, make_site: MakeSite) -> None:
         """For a group that replaces such machines."""
         site = make_site('on_rebalance = "drain"')
-        worker = site.start_worker()
-        in_service(site)
+        watcher = in_service(site)
         site.metadata.recommend_rebalance(datetime.now(UTC))
+        watcher.wait_for_event("ec2.drained")
 
-        assert worker.wait() == 0
         assert site.asked() == ["stop"]
         assert site.auto_scaling.completed == []
 
@@ -222,27 +187,27 @@ class TestComingBack:
     ) -> None:
         """Put aside it works no more; back in service it does."""
         site = make_site()
-        in_service(site)
+        watcher = in_service(site)
         site.metadata.aim_at(aside)
-        site.watchers[0].wait_for_event("ec2.drained")
+        watcher.wait_for_event("ec2.drained")
         site.metadata.aim_at("InService")
         wait_until(lambda: site.asked() == ["stop", "start"], "the start")
 
     def test_metadata_that_fail_change_nothing(self, make_site: MakeSite) -> None:
         """Errors and a new token are neither a reason to leave nor to come back."""
         site = make_site()
-        in_service(site)
+        watcher = in_service(site)
         site.metadata.fail(STATE, 5)
         site.metadata.forget_tokens()
         wait_until(lambda: not site.metadata._failing[STATE], "five errors")
         site.metadata.aim_at("Standby")
-        site.watchers[0].wait_for_event("ec2.drained")
+        watcher.wait_for_event("ec2.drained")
         site.metadata.fail(STATE, 5)
         wait_until(lambda: not site.metadata._failing[STATE], "five errors")
 
         assert site.asked() == ["stop"]
-        assert site.watchers[0].stop() == 0
-        assert [line["tries"] for line in site.watchers[0].events("ec2.metadata_failed")] == [1, 1]
+        watcher.stop()
+        assert [line["tries"] for line in watcher.events("ec2.metadata_failed")] == [1, 1]
 
 
 class TestElsewhere:
@@ -260,35 +225,48 @@ class TestElsewhere:
     def test_metadata_that_are_disabled_are_not_asked_for(self, make_site: MakeSite) -> None:
         """By the variable that all AWS programs heed."""
         site = make_site()
-        watcher = site.start_watcher(AWS_EC2_METADATA_DISABLED="true")
+        disabled = {"AWS_EC2_METADATA_DISABLED": "true"}
+        disabled["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = site.metadata.endpoint
 
-        assert watcher.wait() == 79
+        assert run_watcher(site.world.settings, disabled, Clock()) == 79
         assert site.metadata.tokens_given == 0
 
-    def test_a_machine_in_no_group_drains_at_a_spot_notice(self, make_site: MakeSite) -> None:
-        """No state to read, no hook to complete, no call to Auto Scaling."""
+    def test_a_machine_in_no_group_drains_at_a_spot_notice(
+        self, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No state to read, no hook to complete, no call to Auto Scaling; and no proxy is asked."""
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
         site = make_site()
-        worker = site.start_worker()
-        site.start_watcher(HTTP_PROXY="http://127.0.0.1:9").wait_for_event("ec2.watching")
+        watcher = site.watch()
         site.metadata.announce_interruption(datetime.now(UTC) + timedelta(minutes=2))
+        watcher.wait_for_event("ec2.drained")
 
-        assert worker.wait() == 0
+        assert site.asked() == ["stop"]
         assert not site.auto_scaling.calls
 
 
 class TestProtection:
     def test_a_long_handler_call_costs_two_calls_and_a_short_one_none(self, make_site: MakeSite) -> None:
-        """Protected while it runs longer than the set time, and chosen again afterwards."""
-        site = make_site('protect_after = "11s"')
-        worker = site.start_worker()
-        in_service(site)
-        site.world.send(slow_job(site.world, "long", ["c-0"], 1))
-        wait_for_start(site.world)
-        site.watchers[0].wait_for_event("ec2.protected")
+        """Protected while a worker tells of one that runs longer than the set time, and not afterwards."""
+        site = make_site('protect_after = "10m"')
+        watcher = in_service(site)
+        tell_running(site, timedelta(minutes=9))
+        looked = site.metadata.reads[STATE]
+        wait_until(lambda: site.metadata.reads[STATE] > looked + 2, "two more looks")
+        assert not watcher.events("ec2.protected")
+        tell_running(site, timedelta(minutes=11))
+        watcher.wait_for_event("ec2.protected")
         assert site.auto_scaling.is_protected()
-        go_on(site.world)
-        site.watchers[0].wait_for_event("ec2.unprotected")
+        tell_running(site, None)
+        watcher.wait_for_event("ec2.unprotected")
 
         assert not site.auto_scaling.is_protected()
         assert site.auto_scaling.calls["set_instance_protection"] == 2
-        assert worker.stop() == 0
+
+
+def tell_running(site: Ec2Site, span: timedelta | None) -> None:
+    """As a worker does every ten seconds: for how long its longest handler call has been running."""
+    now = datetime.now(UTC)
+    since = None if span is None else now - span
+    status = WorkerStatus(os.getpid(), "host:1", now, 1, {}, running_since=since)
+    StatusFile(site.world.settings.worker.state_directory).write(status)

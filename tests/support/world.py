@@ -77,11 +77,9 @@ format = "json"
 """
 
 
-@dataclass
-class WorkerProcess:
-    """A worker as its own process, and its log."""
+class LogFile:
+    """The log that a program writes as JSON lines to `log_path`."""
 
-    process: subprocess.Popen[bytes]
     log_path: Path
 
     def log(self) -> list[dict[str, Any]]:
@@ -97,6 +95,14 @@ class WorkerProcess:
         """The first line of an event, when it is there."""
         wait_until(lambda: bool(self.events(name)), f"the event {name} in {self.log_path}")
         return self.events(name)[0]
+
+
+@dataclass
+class WorkerProcess(LogFile):
+    """A worker as its own process, and its log."""
+
+    process: subprocess.Popen[bytes]
+    log_path: Path
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
