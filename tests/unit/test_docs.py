@@ -42,6 +42,7 @@ READERS_OWN = {
     "/path",
     "/readyz",
     "/run",
+    "/status",
     "/usr",
     "/var",
 }
