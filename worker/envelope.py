@@ -12,6 +12,7 @@ from config.job import BadMessage, Job, JobId, JobType, PartnerId, Run, read_obj
 from config.job import CorrelationId as CorrelationIdType
 from config.job import CustomerId as CustomerIdType
 from worker.held import Held
+from worker.trace import Trace, trace_of
 
 PHP_SERIALIZED: Final = re.compile(r'\s*[OaC]:\d+:\\*["{]')
 
@@ -25,6 +26,8 @@ class Envelope:
     run: int
     own: OwnHeader
     first_sent_at: datetime
+    trace: Trace | None = None
+    trace_header: str | None = None
 
     @property
     def born_at(self) -> datetime:
@@ -51,6 +54,13 @@ class Identity:
     correlation_id: str | None
     dry_run: bool
     customer_ids: tuple[str, ...]
+    trace: Trace | None = None
+    trace_header: str | None = None
+
+    @property
+    def log_names(self) -> dict[str, str]:
+        """What each line of the log about the job names."""
+        return {"job": self.job_id} | ({} if self.trace is None else {"trace_id": self.trace.trace_id})
 
 
 def open_envelope(body: str, held: Held, type_map: dict[str, str]) -> Envelope:
@@ -70,6 +80,8 @@ def open_envelope(body: str, held: Held, type_map: dict[str, str]) -> Envelope:
         run=own.run or job.run,
         own=own,
         first_sent_at=own.first_sent_at or held.delivery.sent_at,
+        trace=trace_of(held.delivery),
+        trace_header=held.delivery.trace_header,
     )
 
 
@@ -84,6 +96,8 @@ def identity_of(envelope: Envelope) -> Identity:
         job.correlation_id,
         job.dry_run,
         job.customer_ids,
+        envelope.trace,
+        envelope.trace_header,
     )
 
 
@@ -104,6 +118,8 @@ def readable_identity(body: str, held: Held) -> Identity | None:
         _read(fields.get("correlation_id"), CorrelationIdType),
         fields.get("dry_run") is True,
         _readable_customers(fields.get("customers")),
+        trace_of(held.delivery),
+        held.delivery.trace_header,
     )
 
 

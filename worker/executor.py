@@ -169,7 +169,7 @@ class Executor:
         """Let the message come back soon, to be routed anew: nothing was written, nothing is counted."""
         customer_id = part.request.customer_id
         self._forget([customer_id])
-        log.warning("placement.stale", customer=customer_id, shard=self._shard_name(part), msg=str(stale))
+        log.warning("placement.stale", **self._names(part), msg=str(stale))
         delay = half_jitter(1, PLACEMENT_STALE_DELAY, PLACEMENT_STALE_DELAY, self._clock.random())
         return Deferral(delay, "placement_stale")
 
@@ -225,7 +225,7 @@ class Executor:
         grace_seconds = handler_grace_seconds(timeout)
         hangs_after_seconds = timeout.total_seconds() + grace_seconds + GIVING_UP_SECONDS
         with (
-            bound_contextvars(job=part.owner.job.job_id, customer=part.request.customer_id),
+            bound_contextvars(**part.owner.identity.log_names, customer=part.request.customer_id),
             doing("runs a handler", hangs_after_seconds, **self._names(part)),
             self._time_limits.within(timeout.total_seconds(), grace_seconds, connection),
         ):
@@ -286,8 +286,8 @@ class Executor:
 
     def _names(self, part: Part) -> dict[str, str]:
         """What a line about the part names, so that one that takes its database down can be found."""
-        job_id, customer_id = part.owner.job.job_id, part.request.customer_id
-        return {"job": job_id, "customer": customer_id, "shard": self._shard_name(part)}
+        identity, customer_id = part.owner.identity, part.request.customer_id
+        return {**identity.log_names, "customer": customer_id, "shard": self._shard_name(part)}
 
     def _dialect(self, part: Part) -> str:
         return self._shards.get(self._shard_name(part)).dialect

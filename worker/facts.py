@@ -8,6 +8,7 @@ from worker.conclusion import Answer, Bury, Conclusion, Discard, Return
 from worker.envelope import Identity
 from worker.held import Held
 from worker.job_in_hand import Part
+from worker.trace import trace_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ def canonical_line(
     event, outcome, code, attempt = _ending(conclusion)
     now = clock.monotonic()
     delivery = held.delivery
+    trace = trace_of(delivery)
     queue_wait_seconds = (held.received_at - delivery.sent_at).total_seconds()
     prepared_at = now if held.prepared_at is None else held.prepared_at
     return event, {
@@ -59,6 +61,7 @@ def canonical_line(
         "prepare_ms": _milliseconds(prepared_at - held.started_at),
         "total_ms": _milliseconds(now - held.started_at),
         **_delay(conclusion),
+        **({} if trace is None else {"trace_id": trace.trace_id}),
     }
 
 

@@ -54,6 +54,7 @@ class LookUp:
     ) -> None:
         self._shards = shards
         self._job_id = identity.job_id
+        self._log_names = identity.log_names
         self._report = report
         self.partner_id: str = identity.partner_id
         self.job_key = job_key
@@ -85,7 +86,7 @@ class LookUp:
         failure = classify(error, dialect)
         facts = {
             "shard": self.shard_name,
-            "job": self._job_id,
+            **self._log_names,
             "error_code": failure.code,
             "msg": failure.message,
         }

@@ -169,7 +169,9 @@ class Intake:
         except AttachmentsUnavailable as error:
             job.conclude(self._later(job.held[0], error.code))
         except Exception:
-            log.exception("intake.failed", message_id=job.held[0].delivery.message_id, job=job.job.job_id)
+            log.exception(
+                "intake.failed", message_id=job.held[0].delivery.message_id, **job.identity.log_names
+            )
             job.conclude(self._after_defect(job.held[0], identity_of(envelope)))
 
     def _send_on(self, job: JobInHand, envelope: Envelope) -> None:

@@ -1,6 +1,6 @@
 """The messages that the worker writes: results, dead letters, retries and copies, each for one queue."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -49,12 +49,13 @@ class Letters:
             TooLarge: it needs a claim check and no bucket is configured.
             ObjectError: the bucket does not answer, or does not take the key.
         """
-        message = Message(body=body, group=identity.partner_id)
+        trace = identity.trace.attributes() if identity.trace else {}
+        message = Message(body, trace, group=identity.partner_id, trace_header=identity.trace_header)
         if _fits(queue, message):
             return message
         bucket = self._bucket_for(queue, message)
         pointer = offload(body, self.store, bucket, f"results/{identity.job_id}/{identity.run}.json")
-        return Message(body=pointer.body, attributes=pointer.attributes, group=identity.partner_id)
+        return replace(message, body=pointer.body, attributes={**trace, **pointer.attributes})
 
     def dead_letter(
         self, queue: Transport, held: Held, reason: Reason, identity: Identity | None, *, answered: bool
@@ -78,7 +79,8 @@ class Letters:
             answered=answered,
         )
         group = identity.partner_id if identity else delivery.group
-        original = Message(delivery.body, unfold(delivery.attributes, previous), group=group)
+        attributes = unfold(delivery.attributes, previous)
+        original = Message(delivery.body, attributes, group=group, trace_header=delivery.trace_header)
         letter = self._with_header(queue, original, header, f"failed/{delivery.message_id}.json")
         if _fits(queue, letter):
             return letter
@@ -98,7 +100,8 @@ class Letters:
             retried_at=now,
             renewed_at=now if renew else found.renewed_at,
         )
-        original = Message(letter.body, self._original_attributes(letter, found), group=letter.group)
+        attributes = self._original_attributes(letter, found)
+        original = Message(letter.body, attributes, group=letter.group, trace_header=letter.trace_header)
         message = self._with_header(queue, original, header, f"failed/{letter.message_id}.json")
         if not _fits(queue, message):
             raise CannotRetry("its attributes leave no room for the worker's own")
@@ -119,7 +122,8 @@ class Letters:
             first_sent_at=previous.first_sent_at or delivery.sent_at,
             not_before=_later(previous.not_before, not_before),
         )
-        original = Message(delivery.body, unfold(delivery.attributes, previous), delay, delivery.group)
+        attributes = unfold(delivery.attributes, previous)
+        original = Message(delivery.body, attributes, delay, delivery.group, delivery.trace_header)
         message = self._with_header(queue, original, header, f"resent/{delivery.message_id}.json")
         if not _fits(queue, message):
             raise TooLarge(
@@ -137,7 +141,7 @@ class Letters:
         bucket = self._bucket_for(queue, message)
         pointer = offload(original.body, self.store, bucket, key)
         attributes = {**message.attributes, **pointer.attributes}
-        return Message(pointer.body, attributes, message.delay, message.group)
+        return replace(message, body=pointer.body, attributes=attributes)
 
     def _without_attributes(
         self, queue: Transport, letter: Message, original: Message, header: OwnHeader, message_id: str
@@ -146,7 +150,7 @@ class Letters:
         bucket = self._bucket_for(queue, letter)
         key = f"failed/{message_id}.attributes.json"
         self.store.put(bucket, key, encode_attributes(original.attributes).encode())
-        bare = Message(letter.body, group=letter.group)
+        bare = replace(letter, attributes={})
         return _written(bare, msgspec.structs.replace(header, attributes_key=key), 0)
 
     def _original_attributes(self, letter: Delivery, header: OwnHeader) -> dict[str, Attribute]:
@@ -181,7 +185,7 @@ def _written(original: Message, header: OwnHeader, places: int) -> Message:
         msgspec.structs.replace(header, folded=folded.strings, folded_others=folded.others)
     )
     attributes = {**folded.kept, OWN_ATTRIBUTE: Attribute("String", text)}
-    return Message(original.body, attributes, original.delay, original.group)
+    return replace(original, attributes=attributes)
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -19,7 +19,7 @@ def part_context(
     return PartContext(
         connection=connection,
         attachments=_attachments(part),
-        log=handler_logger(job=owner.job.job_id, customer=part.request.customer_id),
+        log=handler_logger(**owner.identity.log_names, customer=part.request.customer_id),
         job=owner.job,
         job_type=owner.job_type,
         customer_id=part.request.customer_id,

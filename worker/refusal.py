@@ -38,7 +38,7 @@ class InboxInquiry:
         placements: Sequence[Placement],
         on_known: Callable[[Rows | Deferral], None],
     ) -> None:
-        self._job_id = identity.job_id
+        self._log_names = identity.log_names
         self._on_known = on_known
         self._lock = threading.Lock()
         self._found: dict[str, InboxRow] = {}
@@ -64,7 +64,7 @@ class InboxInquiry:
         try:
             return offer(task.shard_name, task)
         except Exception:
-            log.exception("intake.failed", job=self._job_id)
+            log.exception("intake.failed", **self._log_names)
             return Deferral(timedelta(), "internal_error")
 
     def _note(self, answer: Rows | Deferral) -> None:

@@ -29,6 +29,14 @@ def insert_slowly(payload: dict[str, Any], context: PartContext) -> dict[str, in
     return {"inserted": len(rows)}
 
 
+@handles("orders.logged", dict)
+def log_and_fail(payload: dict[str, Any], context: PartContext) -> None:
+    """Write a line, then fail unexpectedly."""
+    del payload
+    context.log.info("Prices were looked up.", found=12)
+    raise RuntimeError
+
+
 @handles("orders.verbose", dict)
 def answer_at_length(payload: dict[str, Any], context: PartContext) -> dict[str, str]:
     """Return nearly as much as a result may hold."""

@@ -44,6 +44,7 @@ class StoredMessage:
     attributes: Mapping[str, Mapping[str, str]]
     digests: Mapping[str, str]
     group: str | None
+    trace_header: str | None
     sent_at: float
     visible_at: float
     turn: int = 0
@@ -76,7 +77,9 @@ class Queue:
         now = self.clock()
         digests = _digests(body, attributes)
         group = entry.get("MessageGroupId")
-        message = StoredMessage(str(uuid4()), body, attributes, digests, group, now, now + delay)
+        system = entry.get("MessageSystemAttributes") or {}
+        trace = system.get("AWSTraceHeader", {}).get("StringValue")
+        message = StoredMessage(str(uuid4()), body, attributes, digests, group, trace, now, now + delay)
         self.messages[message.message_id] = message
         self._show_at(message, message.visible_at)
         return {"MessageId": message.message_id, **digests}

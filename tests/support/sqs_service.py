@@ -178,7 +178,8 @@ def _system_attributes(message: StoredMessage) -> dict[str, str]:
         "SentTimestamp": str(int(message.sent_at * 1000)),
         "ApproximateReceiveCount": str(message.receive_count),
     }
-    return attributes | ({"MessageGroupId": message.group} if message.group else {})
+    given = {"MessageGroupId": message.group, "AWSTraceHeader": message.trace_header}
+    return attributes | {name: value for name, value in given.items() if value}
 
 
 def _asked(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

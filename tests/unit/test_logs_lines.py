@@ -199,12 +199,35 @@ class TestSize:
     )
     def test_any_fields_make_one_line_of_json_within_the_limit(self, fields: dict[str, Any]) -> None:
         """Whatever is logged, a collector reads one object per line."""
-        line = to_json({"ts": "t", "level": "info", "event": "x.y", **clean(fields)})
+        cleaned = {"ts": "t", "level": "info", "event": "x.y", **clean(fields)}
+        line = to_json(cleaned)
 
         assert len(line.encode("ascii")) <= LINE_BYTES_MAXIMUM
-        assert line.isascii()
         assert "\n" not in line
-        assert isinstance(json.loads(line), dict)
+        assert json.loads(line) == cleaned or json.loads(line)["truncated"] is True
+
+    @pytest.mark.parametrize("size", [1000, 100_000])
+    def test_a_huge_message_exception_and_number_of_fields_make_one_line(
+        self, stream: io.StringIO, size: int
+    ) -> None:
+        """What is cut says so; which job it was, and how the message and the exception begin, stay."""
+
+        def sink(depth: int) -> None:
+            if depth:
+                sink(depth - 1)
+            raise type("E" * size, (Exception,), {})
+
+        try:
+            sink(200)
+        except Exception:  # noqa: BLE001 - its type is made up here
+            fields = {f"field_{number}": "x" * 100 for number in range(size)}
+            handler_logger(job="j1", customer="c1").error("m" * size, exc_info=True, **fields)
+        (line,) = lines(stream)
+
+        assert len(stream.getvalue()) <= LINE_BYTES_MAXIMUM + 1
+        assert (line["job"], line["customer"], line["truncated"]) == ("j1", "c1", True)
+        assert (line["msg"][:3], line["error_type"][-9:-6]) == ("mmm", "EEE")
+        assert len(line["data"]) == 20
 
 
 class Colour(Enum):

@@ -26,7 +26,10 @@ class Attribute(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One receive of a message. `receipt` is what ack, release and extend need; it is never logged."""
+    """One receive of a message. `receipt` is what ack, release and extend need; it is never logged.
+
+    `trace_header` is SQS's system attribute AWSTraceHeader.
+    """
 
     message_id: str
     receipt: str = field(repr=False)
@@ -35,6 +38,7 @@ class Delivery:
     receive_count: int
     sent_at: datetime
     group: str | None = None
+    trace_header: str | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -48,12 +52,16 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message to send. `group` becomes SQS's MessageGroupId (fair queueing on standard queues)."""
+    """A message to send. `group` becomes SQS's MessageGroupId (fair queueing on standard queues).
+
+    `trace_header` becomes SQS's system attribute AWSTraceHeader; other queues have none.
+    """
 
     body: str = field(repr=False)
     attributes: Mapping[str, Attribute] = field(default_factory=dict, repr=False)
     delay: timedelta = timedelta()
     group: str | None = None
+    trace_header: str | None = None
 
 
 class Fault(NamedTuple):

@@ -39,6 +39,7 @@ from worker.transports.sqs_errors import (
     send_fault,
 )
 from worker.transports.sqs_wire import (
+    TRACE_HEADER,
     attribute_faults,
     delivery_from,
     retention_from,
@@ -46,7 +47,7 @@ from worker.transports.sqs_wire import (
     whole_seconds,
 )
 
-SYSTEM_ATTRIBUTES: Final = ["SentTimestamp", "ApproximateReceiveCount", "MessageGroupId"]
+SYSTEM_ATTRIBUTES: Final = ["SentTimestamp", "ApproximateReceiveCount", "MessageGroupId", TRACE_HEADER]
 BROWSE_LEASE: Final = timedelta(seconds=30)
 BROWSE_WAIT: Final = timedelta(seconds=1)  # a long poll asks all of SQS's servers, a short one only some
 NOT_TRIED: Final = Fault("NotTried", "an earlier request of the same batch failed; it has to be repeated")

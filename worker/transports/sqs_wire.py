@@ -8,6 +8,7 @@ from typing import Any, Final
 from worker.transports.base import Attribute, Delivery, Message
 from worker.transports.limits import MESSAGE_BYTES_MAXIMUM, RETENTION_MAXIMUM, RETENTION_USUAL
 
+TRACE_HEADER: Final = "AWSTraceHeader"
 USUAL_VISIBILITY: Final = timedelta(seconds=30)
 
 
@@ -27,6 +28,7 @@ def delivery_from(message: Mapping[str, Any], now: float) -> Delivery:
         receive_count=int(system.get("ApproximateReceiveCount", 1)),
         sent_at=datetime.fromtimestamp(int(system.get("SentTimestamp", now * 1000)) / 1000, UTC),
         group=system.get("MessageGroupId"),
+        trace_header=system.get(TRACE_HEADER),
     )
 
 
@@ -39,6 +41,10 @@ def send_parameters(message: Message) -> dict[str, Any]:
     parameters: dict[str, Any] = {"MessageBody": message.body, "DelaySeconds": whole_seconds(message.delay)}
     if message.group is not None:
         parameters["MessageGroupId"] = message.group
+    if message.trace_header is not None:
+        parameters["MessageSystemAttributes"] = {
+            TRACE_HEADER: {"DataType": "String", "StringValue": message.trace_header}
+        }
     if message.attributes:
         parameters["MessageAttributes"] = {
             name: {"DataType": data_type, _value_key(value): value}
