@@ -20,6 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from benchmarks.log_line import line_cpu_seconds
 from tests.support.world import CUSTOMERS, WorkerProcess, World, job
 
 JOBS = 2_000
@@ -82,7 +83,16 @@ def backlog(world: World, endpoint: str, count: int) -> None:
     print(f"backlog of {count} jobs: exit {status}, {count / wall_seconds:.0f} jobs/s with start")
     print(f"  SQS requests per job   {sum(used.values()) / count:.3f}   {dict(used)}")
     print(f"  worker CPU per job     {cpu_seconds / count * 1000:.2f} ms (start included)")
+    print_cost_of_log(worker, cpu_seconds / count)
     print_correctness(world, count)
+
+
+def print_cost_of_log(worker: WorkerProcess, job_seconds: float) -> None:
+    """The share of a job's CPU that its line takes, which is written anew for that in this process."""
+    line = worker.events("job.done")[0]
+    own = {name: value for name, value in line.items() if name not in {"ts", "level", "event"}}
+    seconds = line_cpu_seconds(own)
+    print(f"  of that its log line   {seconds * 1000:.3f} ms, {seconds / job_seconds * 100:.1f} %")
 
 
 def print_correctness(world: World, count: int) -> None:
