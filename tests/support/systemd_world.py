@@ -44,12 +44,13 @@ class SystemdWorld:
         owner = self.box.run("id", "-u", "shardworker").strip()
         self.box.run("chown", "-R", f"{owner}:{owner}", self.world.directory)
 
-    def journal(self, instance: int) -> list[str]:
-        """What the instance wrote to the journal in this world, and systemd about it."""
-        return self.box.journal(unit(instance), f"--after-cursor={self._before}")
+    def journal(self, instance: int | str) -> list[str]:
+        """What an instance, or the named unit, wrote to the journal in this world, and systemd about it."""
+        name = instance if isinstance(instance, str) else unit(instance)
+        return self.box.journal(name, f"--after-cursor={self._before}")
 
-    def log(self, instance: int) -> list[dict[str, Any]]:
-        """The lines of the worker's own log."""
+    def log(self, instance: int | str) -> list[dict[str, Any]]:
+        """The lines of the program's own log."""
         return [json.loads(line) for line in self.journal(instance) if line.startswith("{")]
 
     def events(self, instance: int, name: str) -> list[dict[str, Any]]:

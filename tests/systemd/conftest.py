@@ -1,12 +1,13 @@
 """A booted systemd with the worker installed in it, and a world that its instances work in."""
 
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from zipfile import ZipFile
 
 import pytest
 
@@ -18,24 +19,33 @@ from tests.support.world import ROOT, World
 PYTHON = Path("/opt/python")
 SITE_PACKAGES = Path("/opt/site-packages")
 CHECKOUT = Path("/opt/checkout")
-NOT_COPIED = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
+VERSIONS = "/opt/shardworker/versions"
+LIBRARY = f"python{sys.version_info.major}.{sys.version_info.minor}"
+INTERPRETER = f"{PYTHON}/bin/{LIBRARY}"
 
 MakeWorld = Callable[..., SystemdWorld]
 
 
-@pytest.fixture(scope="session", name="wheel")
-def build_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The worker's wheel, built of a copy: building leaves files in a checkout."""
-    place = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(ROOT, place / "copy", ignore=NOT_COPIED)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", place, place / "copy"], check=True)
-    (wheel,) = place.glob("*.whl")
-    return wheel
+@pytest.fixture(scope="session", name="stage")
+def install_below_another_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make install` makes of this checkout, as the version `old`, without the worker's dependencies.
+
+    Once for all processes that run tests: it takes some ten seconds.
+    """
+    own = tmp_path_factory.getbasetemp()
+    place = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    stage = place / "stage"
+    with (place / "stage.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (stage / "opt/shardworker/current").is_symlink():
+            stage.mkdir(exist_ok=True)
+            stage.chmod(0o755)
+            make("install", DESTDIR=stage, VERSION="old")
+    return stage
 
 
 @pytest.fixture(scope="session", name="box")
-def boot(request: pytest.FixtureRequest) -> Iterator[Box]:
+def boot_with_worker(stage: Path) -> Iterator[Box]:
     """A systemd with the worker installed in it, as the version `old`."""
     binds = {
         Path(sys.base_prefix): PYTHON,
@@ -47,8 +57,10 @@ def boot(request: pytest.FixtureRequest) -> Iterator[Box]:
         # The interpreter may lie in a home directory, which the units hide: it is used from another place.
         box.write("/etc/ld.so.conf.d/python.conf", f"{PYTHON}/lib\n")
         box.run("ldconfig")
-        wheel = shutil.copy(request.getfixturevalue("wheel"), box.shared)
-        install(box, wheel, "old")
+        unpack(box, stage)
+        box.run("sh", "-c", f"cd {VERSIONS}/old && ln -sf {INTERPRETER} bin/python && rm bin/python3*")
+        box.run("sed", "-i", f"s|^home = .*|home = {PYTHON}/bin|", f"{VERSIONS}/old/pyvenv.cfg")
+        borrow_packages(box, "old")
         yield box
     finally:
         box.close()
@@ -90,18 +102,33 @@ def default_world(make_world: MakeWorld) -> SystemdWorld:
     return make_world()
 
 
-def install(box: Box, wheel: str | Path, version: str) -> None:
-    """Install the worker by the script in its wheel; its dependencies are those of the tests' environment."""
-    variables = {
-        "PYTHON": f"{PYTHON}/bin/python{sys.version_info.major}.{sys.version_info.minor}",
-        "VERSION": version,
-        "PIP_NO_INDEX": "1",
-        "PIP_NO_DEPS": "1",
-    }
-    with ZipFile(wheel) as archive:
-        archive.extractall(box.shared / "wheel")
-    (script,) = box.shared.glob("wheel/*.data/data/share/shardworker/systemd/install.sh")
-    box.run("sh", script, wheel, environment=variables)
-    library = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    packages = f"/opt/shardworker/versions/{version}/lib/{library}/site-packages"
+def unpack(box: Box, stage: Path) -> None:
+    """Put the installation into the box, and do what a packager does after that."""
+    shutil.copytree(stage, box.path("/"), symlinks=True, dirs_exist_ok=True)
+    box.run("systemd-sysusers")
+    box.run("systemd-tmpfiles", "--create", "/usr/local/lib/tmpfiles.d/shardworker.conf")
+    box.run("systemctl", "daemon-reload")
+
+
+def borrow_packages(box: Box, version: str) -> None:
+    """Let an installed version find the worker's dependencies in the tests' environment."""
+    packages = f"{VERSIONS}/{version}/lib/{LIBRARY}/site-packages"
     box.write(f"{packages}/tests.pth", f"{CHECKOUT}\n{SITE_PACKAGES}\n")
+
+
+def make(target: str, **variables: str | Path) -> None:
+    """Run a target of the Makefile that has to succeed."""
+    done = try_to_make(target, **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def try_to_make(target: str, **variables: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a target of the Makefile, however it ends."""
+    assignments = [f"{name}={value}" for name, value in {"PYTHON": sys.executable, **variables}.items()]
+    return subprocess.run(
+        ["make", "--no-print-directory", "--silent", "-C", ROOT, target, *assignments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PIP_NO_DEPS": "1"},
+    )

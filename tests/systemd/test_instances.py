@@ -1,9 +1,6 @@
 """Instances under a real systemd: they get ready, drain, come back and are restarted, and lose nothing."""
 
-import sqlite3
 from collections import Counter
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +8,8 @@ from tests.support.postgresql import running_postgresql
 from tests.support.private_server import PASSWORD
 from tests.support.server_world import Place, ServerWorld
 from tests.support.systemd_world import SystemdWorld, unit
-from tests.support.world import HOMES, SHARDS, job, wait_until
-from tests.systemd.conftest import MakeWorld, install
+from tests.support.world import job, wait_until
+from tests.systemd.conftest import MakeWorld
 
 # The first one also builds and installs the worker.
 pytestmark = pytest.mark.timeout(300)
@@ -152,47 +149,3 @@ def test_boto3_psycopg_and_a_credential_work_in_the_sandbox(
         assert [result["status"] for result in world.world.results()] == ["succeeded"]
     unreadable = world.box.ask("setpriv", "--reuid=shardworker", "cat", "/etc/shardworker/passwords/eu1")
     assert "Permission denied" in unreadable.stderr
-
-
-def test_an_upgrade_and_its_way_back_lose_and_double_nothing(make_world: MakeWorld, wheel: Path) -> None:
-    """Two instances change their version one by one and back, while jobs come: each is done once."""
-    world = make_world(sqs=True)
-    install(world.box, world.box.shared / wheel.name, "new")
-    world.start(1, 2)
-    sent: list[str] = []
-    for version, other in (("new", "old"), ("old", "new")):
-        switch = world.box.start("shardworker-switch", version)
-        while switch.poll() is None:
-            sent += send_some(world, len(sent))
-        told, complaints = switch.communicate()
-        assert (switch.returncode, complaints) == (0, "")
-        assert told.endswith(f"Instances start from {version}. Before: {other}\n")
-        assert world.interpreter(1).startswith(f"/opt/shardworker/versions/{version}/")
-    world.world.wait_until_settled()
-
-    assert Counter(result["job_id"] for result in world.world.results()) == Counter(sent)
-    assert len(world.world.rows()) == len(sent)
-    assert world.world.dead_letters() == []
-    assert attempts(world) == 0
-    assert {len(world.events(instance, "worker.stopped")) for instance in (1, 2)} == {2}
-
-
-def attempts(world: SystemdWorld) -> int:
-    """How many attempts all shards' inboxes have counted."""
-    counted = 0
-    for shard in SHARDS:
-        with closing(sqlite3.connect(world.world.directory / f"{shard}.db")) as connection:
-            counted += connection.execute("SELECT total(attempt) FROM shardworker_inbox").fetchone()[0]
-    return counted
-
-
-def send_some(world: SystemdWorld, first: int) -> list[str]:
-    """Send three jobs, and wait until no more than a few are in the queue or in hand."""
-    customers = list(HOMES)
-    jobs = [
-        job(f"j{number}", [customers[number % len(customers)]], rows=[{"order_no": number}])
-        for number in range(first, first + 3)
-    ]
-    world.world.send(*jobs)
-    wait_until(lambda: sum(world.world.request.depth()) < 6, "the workers to keep up")
-    return [one["job_id"] for one in jobs]

@@ -1,10 +1,7 @@
 """The unit files and their installation: what systemd says of them, and what stands where afterwards."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +11,7 @@ import pytest
 from config.settings import Worker
 from tests.support.systemd_box import Box, box_or_skip
 from tests.support.world import ROOT
+from tests.systemd.conftest import make, try_to_make, unpack
 from worker.drain import LAST_WORDS_SECONDS, POLL_PATIENCE_SECONDS
 
 # The first one also installs the worker.
@@ -26,46 +24,16 @@ SCORE_MAXIMUM = 1.5
 SLEEPS = "Type=exec\nExecStart=\nExecStart=/bin/sleep infinity"
 
 
-@pytest.fixture(scope="module", name="stage")
-def install_below_another_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make install` makes of this checkout, without the worker's dependencies."""
-    stage = tmp_path_factory.mktemp("stage")
-    stage.chmod(0o755)
-    make("install", DESTDIR=stage, VERSION="one")
-    return stage
-
-
 @pytest.fixture(name="box")
 def boot(stage: Path) -> Iterator[Box]:
     """A systemd with what was installed, and instances that only sleep."""
     box = box_or_skip({})
     try:
-        shutil.copytree(stage, box.path("/"), symlinks=True, dirs_exist_ok=True)
-        box.run("systemd-sysusers")
-        box.run("systemd-tmpfiles", "--create", "/usr/local/lib/tmpfiles.d/shardworker.conf")
         box.write("/etc/systemd/system/shardworker@.service.d/sleeps.conf", f"[Service]\n{SLEEPS}\n")
-        box.run("systemctl", "daemon-reload")
+        unpack(box, stage)
         yield box
     finally:
         box.close()
-
-
-def make(target: str, **variables: str | Path) -> None:
-    """Run a target of the Makefile that has to succeed."""
-    done = try_to_make(target, **variables)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def try_to_make(target: str, **variables: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a target of the Makefile, however it ends."""
-    assignments = [f"{name}={value}" for name, value in {"PYTHON": sys.executable, **variables}.items()]
-    return subprocess.run(
-        ["make", "--no-print-directory", "--silent", "-C", ROOT, target, *assignments],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PIP_NO_DEPS": "1"},
-    )
 
 
 @pytest.mark.parametrize("name", INSTALLED)
@@ -123,11 +91,11 @@ def test_the_watcher_may_stop_instances_and_write_nowhere(box: Box) -> None:
 
 def test_all_that_is_installed_knows_where_it_will_lie(stage: Path) -> None:
     """Below another root for a packager, scripts and units name the places where they end up."""
-    version = stage / "opt/shardworker/versions/one"
+    version = stage / "opt/shardworker/versions/old"
     lines = (version / "bin/shardworker").read_text(encoding="utf-8").splitlines()
 
-    assert lines[0] == "#!/opt/shardworker/versions/one/bin/python"
-    assert (stage / "opt/shardworker/current").readlink() == Path("versions/one")
+    assert lines[0] == "#!/opt/shardworker/versions/old/bin/python"
+    assert (stage / "opt/shardworker/current").readlink() == Path("versions/old")
     assert (version / "share/shardworker/systemd/install.sh").exists()
     texts = [*(version / "bin").iterdir(), *(stage / "usr").rglob("*"), version / "pyvenv.cfg"]
     assert not [path for path in texts if path.is_file() and str(stage).encode() in path.read_bytes()]
@@ -135,11 +103,11 @@ def test_all_that_is_installed_knows_where_it_will_lie(stage: Path) -> None:
 
 def test_a_version_that_is_there_is_not_touched(stage: Path) -> None:
     """An instance may be running from it."""
-    refused = try_to_make("install", DESTDIR=stage, VERSION="one")
+    refused = try_to_make("install", DESTDIR=stage, VERSION="old")
 
     assert refused.returncode != 0
-    assert "the version one is there already" in refused.stderr
-    assert [path.name for path in (stage / "opt/shardworker/versions").iterdir()] == ["one"]
+    assert "the version old is there already" in refused.stderr
+    assert [path.name for path in (stage / "opt/shardworker/versions").iterdir()] == ["old"]
 
 
 def test_a_version_that_is_not_there_is_not_switched_to(box: Box) -> None:
@@ -147,14 +115,14 @@ def test_a_version_that_is_not_there_is_not_switched_to(box: Box) -> None:
     refused = box.ask("shardworker-switch", "never")
 
     assert refused.returncode == 1
-    assert refused.stderr == "shardworker-switch: no version never is installed; there is: one\n"
-    assert box.run("shardworker-switch") == "one (current)\n"
+    assert refused.stderr == "shardworker-switch: no version never is installed; there is: old\n"
+    assert box.run("shardworker-switch") == "old (current)\n"
 
 
 def test_a_switch_ends_at_the_first_instance_that_does_not_start(box: Box) -> None:
     """The others go on with what they run, and the way back is told."""
     box.run("systemctl", "start", "shardworker@1.service", "shardworker@2.service")
-    box.run("cp", "-a", "/opt/shardworker/versions/one", "/opt/shardworker/versions/two")
+    box.run("cp", "-a", "/opt/shardworker/versions/old", "/opt/shardworker/versions/two")
     fails = "[Service]\nExecStartPre=/bin/sh -c 'exit 78'\n"
     box.write("/etc/systemd/system/shardworker@1.service.d/fails.conf", fails)
     box.run("systemctl", "daemon-reload")
@@ -164,7 +132,7 @@ def test_a_switch_ends_at_the_first_instance_that_does_not_start(box: Box) -> No
 
     assert stopped.returncode == 1
     assert "shardworker@1.service does not run with two" in stopped.stderr
-    assert "Back: shardworker-switch one" in stopped.stderr
+    assert "Back: shardworker-switch old" in stopped.stderr
     assert box.show("shardworker@2.service", "MainPID", "ActiveState") == before
 
 
