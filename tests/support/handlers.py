@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,11 @@ def insert_slowly(payload: dict[str, Any], context: PartContext) -> dict[str, in
 
 @handles("orders.logged", dict)
 def log_and_fail(payload: dict[str, Any], context: PartContext) -> None:
-    """Write a line, then fail unexpectedly."""
+    """Write a line from a thread of its own, then fail unexpectedly."""
     del payload
-    context.log.info("Prices were looked up.", found=12)
+    thread = threading.Thread(target=context.log.info, args=("Prices were looked up.",))
+    thread.start()
+    thread.join()
     raise RuntimeError
 
 
