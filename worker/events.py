@@ -33,7 +33,7 @@ def _fields(names: str) -> frozenset[str]:
 
 MESSAGE: Final = _fields("queue message_id receive_count")
 JOB: Final = MESSAGE | _fields("run partner type customers shards outcome error_code attempt copy lease_lost")
-TIMES: Final = _fields("queue_wait_ms prepare_ms lane_wait_ms database_ms total_ms")
+TIMES: Final = _fields("queue_wait_ms prepare_ms lane_wait_ms database_ms total_ms sqs_requests s3_requests")
 
 EVENTS: Final[dict[str, Event]] = {
     "job.done": Event(INFO, "A delivery ended: its result is sent and the message is acked.", JOB | TIMES),

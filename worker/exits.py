@@ -12,7 +12,7 @@ from worker.batcher import Batcher, Pace
 from worker.clock import Clock
 from worker.conclusion import Answer, Bury, Conclusion, Reason, Return
 from worker.facts import Facts, canonical_line
-from worker.held import Held, Room
+from worker.held import Held, Room, charge
 from worker.leases import Leases
 from worker.resending import Resender, held_for
 from worker.transports.base import Fault, Faults, Transport, TransportError
@@ -131,6 +131,7 @@ class Exits:
         """Ack or release what is still ours; the exits that must be tried again."""
         again: list[Exit] = []
         for source, exits in _by_source(self._without_lost(batch)).items():
+            charge([one.held for one in exits])
             faults = _faults_of(source, exits, call)
             for position, one in enumerate(exits):
                 fault = faults.get(position)

@@ -60,6 +60,8 @@ def canonical_line(
         "queue_wait_ms": _milliseconds(max(queue_wait_seconds, 0.0)),
         "prepare_ms": _milliseconds(prepared_at - held.started_at),
         "total_ms": _milliseconds(now - held.started_at),
+        "sqs_requests": round(held.sqs_requests, 2),
+        "s3_requests": held.s3_requests,
         **_delay(conclusion),
         **({} if trace is None else {"trace_id": trace.trace_id}),
     }

@@ -3,11 +3,12 @@
 import math
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from worker.transports.base import Delivery, Transport
+from worker.transports.limits import BATCH_COUNT_MAXIMUM
 
 
 @dataclass(eq=False, slots=True)
@@ -16,6 +17,7 @@ class Held:
 
     `expires_at` (monotonic seconds) is written by the lease keeper alone; `lost` is set once and for all
     when the lease ran out: another worker may have the message, so it is neither acked nor released here.
+    `sqs_requests` and `s3_requests` are what it has cost so far; a lost update there costs a line's accuracy.
     """
 
     delivery: Delivery
@@ -26,6 +28,15 @@ class Held:
     lost: threading.Event = field(default_factory=threading.Event, repr=False)
     prepared_at: float | None = None
     copied: bool = False
+    sqs_requests: float = 0.0
+    s3_requests: int = 0
+
+
+def charge(batch: Collection[Held]) -> None:
+    """Add to each delivery its share of the requests that the whole batch takes, one for each ten."""
+    count = len(batch)
+    for held in batch:
+        held.sqs_requests += -(-count // BATCH_COUNT_MAXIMUM) / count
 
 
 class Room:

@@ -107,6 +107,7 @@ class Intake:
         body = held.delivery.body
         if not is_pointer(body):
             return body
+        held.s3_requests += 1
         return resolve(body, self._store, self._settings.queues.readable_buckets, CLAIM_CHECK_BYTES_MAXIMUM)
 
     def _take_body(self, held: Held, body: str) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import structlog
 
 from worker.clock import Clock
-from worker.held import Held
+from worker.held import Held, charge
 from worker.pulse import doing
 from worker.transports.base import Fault, Transport, TransportError
 
@@ -106,6 +106,7 @@ class Leases:
         # The new end counts from before the call: the queue may have counted from any moment of it.
         before = self._clock.monotonic()
         batch = self._without_expired(due, before)
+        charge(batch)
         try:
             faults = source.extend([held.delivery for held in batch], self._lease) if batch else {}
         except TransportError as error:

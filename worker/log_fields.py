@@ -125,6 +125,9 @@ FIELDS: Final[dict[str, Field]] = {
     "reason": Field("text", "why: a signal or a limit", "event.reason"),
     "receive_count": Field("whole", "how often the queue has handed out the message"),
     "run": Field("whole", "the job's run"),
+    "s3_requests": Field(
+        "whole", "objects that were read from buckets for it: attachments, and a body that is elsewhere"
+    ),
     "server": Field(
         "text",
         "the server, as `host:port` or as `[shards.NAME] server` names it",
@@ -136,6 +139,9 @@ FIELDS: Final[dict[str, Field]] = {
     "shard": Field("text", "the shard's name"),
     "shard_count": Field("whole", "how many shards are configured"),
     "shards": Field("texts", "names of the shards that the job's parts went to, or that were found away"),
+    "sqs_requests": Field(
+        "number", "requests to queues that the delivery took; of one for several messages its share"
+    ),
     "thread": Field("text", "the thread's name", "process.thread.name", "thread.name"),
     "took_ms": Field("number", "how long it took"),
     "total_ms": Field("number", "from receipt until the end"),

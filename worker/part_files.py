@@ -45,6 +45,7 @@ def provide_files(job: JobInHand, fetcher: AttachmentFetcher, admit: Admit) -> N
         if _shard_of(part) not in postponed
         for reference in part.request.attachments
     }
+    job.held[0].s3_requests += len(wanted)
     job.files = fetcher.fetch(job.job.job_id, list(wanted.values())) if wanted else None
     for part in parts:
         if any(reference.name not in wanted for reference in part.request.attachments):

@@ -10,7 +10,7 @@ import structlog
 from config.points import passed
 from worker.backoff import half_jitter
 from worker.clock import Clock
-from worker.held import Held, Room
+from worker.held import Held, Room, charge
 from worker.leases import Leases
 from worker.pulse import doing
 from worker.transports.base import Delivery, Transport, TransportError
@@ -91,6 +91,7 @@ class Receiver:
         expires_at = before + self._lease.total_seconds()
         started_at = self._clock.monotonic()
         held = [Held(one, self._source, received_at, started_at, expires_at) for one in deliveries]
+        charge(held)
         self._leases.keep(held)
         return held
 

@@ -8,7 +8,7 @@ import structlog
 
 from config.points import passed
 from worker.clock import Clock
-from worker.held import Held
+from worker.held import Held, charge
 from worker.letters import Letters, TooLarge
 from worker.objects import ObjectError
 from worker.transports.base import Fault, Faults, Message, Transport, TransportError
@@ -71,6 +71,7 @@ class Resender:
             copy = self._copy(source, held, kept) if self._must_resend(source, held, kept) else None
             if copy is not None:
                 copies[held] = copy
+        charge(copies.keys())
         faults = _send(source, list(copies.values()))
         resent = {held for position, held in enumerate(copies) if position not in faults}
         for _ in resent:

@@ -15,7 +15,7 @@ from worker.clock import Clock
 from worker.conclusion import Answer, Bury, Conclusion, Discard, Return
 from worker.exits import AT_ONCE, Exit, Exits, NoteDelivery, Settlement
 from worker.facts import Facts
-from worker.held import Held, Room
+from worker.held import Held, Room, charge
 from worker.leases import Leases
 from worker.letters import Letters, TooLarge
 from worker.objects import ObjectError
@@ -140,6 +140,7 @@ class Settler:
             except (TooLarge, ObjectError) as error:
                 log.error("settle.failed", queue=queue.name, error_code=type(error).__name__, msg=str(error))
                 self._give_back(settlement, "unsendable")
+        charge([settlement.held[0] for settlement, _ in written])
         faults = self._try_to_send(queue, [message for _, message in written])
         sent: list[Settlement] = []
         for position, (settlement, _) in enumerate(written):

@@ -39,6 +39,14 @@ def test_nothing_is_fetched_for_a_shard_that_is_away(site: Site, fetched: list[s
     assert (fetched, site.offered) == ([], [])
 
 
+def test_each_file_that_is_fetched_is_a_request_of_the_job_s(site: Site) -> None:
+    """As its line will tell."""
+    site.conclude(job_fields(attachments=[attachment(site)]))
+    site.conclude(job_fields(job_id="without"))
+
+    assert [settled.held[0].s3_requests for settled in site.settled] == [1, 0]
+
+
 def test_a_part_without_attachments_waits_in_its_lane(site: Site, fetched: list[str]) -> None:
     """It costs nothing to hold."""
     site.unadmitted["eu1"] = AWAY

@@ -30,13 +30,14 @@ OUTCOME_STYLES: Final = {
 HEAD: Final = ("ts", "level", "event", "job", "outcome")
 FIRST: Final = ("customer", "error_code", "msg", "partner", "type", "total_ms")
 APART: Final = "stack"
-ONLY_IN_FULL: Final = frozenset({"message_id", "configuration", "trace_id"})
+ONLY_IN_FULL: Final = frozenset({"message_id", "configuration", "trace_id", "sqs_requests"})
 USUAL: Final[Mapping[str, Any]] = {
     "run": 1,
     "receive_count": 1,
     "attempt": 0,
     "copy": False,
     "lease_lost": False,
+    "s3_requests": 0,
 }
 """Values that tell nothing."""
 
