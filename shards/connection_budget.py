@@ -109,6 +109,11 @@ class ServerConnections:
             self._count(share, -1)
             self._changed.notify_all()
 
+    def take_back(self, share: Share) -> None:
+        """A connection that was given up will be given back or up once more."""
+        with self._changed:
+            self._count(share, 1)
+
     def close_idle(self, unused_seconds: float) -> None:
         """Close the connections that were not used for so long."""
         with self._changed:

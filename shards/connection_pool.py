@@ -52,6 +52,14 @@ class BudgetedPool(Pool):
         """
         return self._create_connection()
 
+    def write_off(self) -> None:
+        """A connection in use was cut: its place is free, though whoever has it does not give it back."""
+        self._connections.give_up(self._share)
+
+    def write_back(self) -> None:
+        """Whoever has a connection that was written off gives it back now: it is counted until then."""
+        self._connections.take_back(self._share)
+
     def _do_get(self) -> ConnectionPoolEntry:
         idle = self._connections.take(self._share, self._timeout)
         record = idle if isinstance(idle, ConnectionPoolEntry) else self._open()

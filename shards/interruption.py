@@ -26,6 +26,7 @@ class Interrupter:
     def __init__(self, connection: PartConnection) -> None:
         self._engine = connection.engine
         self._dialect = connection.dialect.name
+        self._is_cut = False
         self._raw: Any = connection.connection.dbapi_connection
         self._thread_id = _thread_id(self._raw) if self._dialect in {"mysql", "mariadb"} else 0
 
@@ -43,7 +44,13 @@ class Interrupter:
                     self._execute_elsewhere(f"KILL QUERY {self._thread_id}")
 
     def cut(self) -> None:
-        """End the connection, for the server to roll its transaction back; SQLite's can only be cancelled."""
+        """End the connection, for the server to roll its transaction back; SQLite's can only be cancelled.
+
+        What was cut has no place in the budget any more, until `uncut`.
+        """
+        if self._dialect != "sqlite" and not self._is_cut:
+            self._is_cut = True
+            self._pool.write_off()
         with suppress(self._engine.dialect.loaded_dbapi.Error, SQLAlchemyError, KnownFailure, OSError):
             match self._dialect:
                 case "postgresql":
@@ -54,10 +61,20 @@ class Interrupter:
                 case _:
                     self._execute_elsewhere(f"KILL CONNECTION {self._thread_id}")
 
-    def _execute_elsewhere(self, sql: str) -> None:
+    def uncut(self) -> None:
+        """Its thread came back with the connection, which it is about to give back to the pool."""
+        if self._is_cut:
+            self._is_cut = False
+            self._pool.write_back()
+
+    @property
+    def _pool(self) -> BudgetedPool:
         pool = self._engine.pool
         assert isinstance(pool, BudgetedPool)  # noqa: S101 - every shard has one
-        with closing(pool.open_beyond_budget()) as record:
+        return pool
+
+    def _execute_elsewhere(self, sql: str) -> None:
+        with closing(self._pool.open_beyond_budget()) as record:
             connection: Any = record.dbapi_connection
             with closing(connection.cursor()) as cursor:
                 cursor.execute(sql)

@@ -6,7 +6,7 @@ from typing import Final
 
 from shards import failure_codes
 from shards.failures import KnownFailure, failure_of
-from shards.guard import PartConnection
+from shards.guard import OutOfTime, PartConnection
 from shards.inbox import BrokenTransaction
 from shards.mariadb import mark_stands, set_mark
 
@@ -35,7 +35,7 @@ def unbroken_transaction(connection: PartConnection) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if connection.conflict is not None:
+        if connection.conflict is not None and not isinstance(error, OutOfTime):
             raise RolledBackByServer from error
         raise
     conflict = connection.conflict

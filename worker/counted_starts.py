@@ -24,15 +24,17 @@ class _Running:
 
 
 class CountedStarts:
-    """Remembers the suspect parts that run; thread-safe.
+    """Remembers the suspect parts that run, and those that went back with a start counted; thread-safe.
 
     A process that leaves before their handlers return has not been killed by them. Their transactions keep
-    the rows locked in which the starts are counted: so their connections are cut first.
+    the rows locked in which the starts are counted: so their connections are cut first. Nor has a part killed
+    anything whose shard went away under it.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[int, _Running] = {}
+        self._owed: dict[str, list[_Running]] = {}
 
     @contextmanager
     def running(self, part: Part, store: PartStore) -> Iterator[None]:
@@ -52,6 +54,26 @@ class CountedStarts:
             running = self._running.get(id(part))
             if running is not None:
                 running.interrupter = Interrupter(connection)
+
+    def forget(self, part: Part) -> None:
+        """The part's start is ended by whoever writes its failure."""
+        with self._lock:
+            self._running.pop(id(part), None)
+
+    def owe(self, part: Part, store: PartStore) -> None:
+        """The part's shard went away with its start counted, and the part goes back to its queue."""
+        assert part.placement is not None  # noqa: S101 - it ran on its shard
+        with self._lock:
+            self._owed.setdefault(part.placement.shard, []).append(_Running(part, store))
+
+    def pay(self, shard: str) -> None:
+        """The shard answers again: take back the starts that are owed there."""
+        if shard not in self._owed:
+            return
+        with self._lock:
+            owed = self._owed.pop(shard, [])
+        for one in owed:
+            self._take_back(one)
 
     def take_back(self) -> None:
         """Cut the connections of the parts that still run, and take their starts back."""

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -11,14 +10,14 @@ import structlog
 from sqlalchemy import Connection
 from structlog.contextvars import bound_contextvars
 
-from config.result import Error, error_of, failed, succeeded
+from config.result import error_of, failed, succeeded
 from config.settings import Settings
 from shards.engines import Shards
 from shards.failures import Failure, Kind
 from shards.guard import OutOfTime, PartConnection
 from shards.inbox import ContentConflict, InboxFault, Outcome, PlacementStale, Superseded
 from shards.parts import PartStore, StartedBefore
-from worker.backoff import full_jitter, half_jitter
+from worker.backoff import half_jitter
 from worker.clock import Clock
 from worker.conclusion import Deferral
 from worker.counted_starts import CountedStarts
@@ -28,6 +27,8 @@ from worker.job_in_hand import Part, shutdown_deferral
 from worker.middleware import Middleware, chain
 from worker.part_context import part_context
 from worker.pulse import doing
+from worker.recording import record_failure
+from worker.reports import Away, Ended, GivenUp, Report
 from worker.time_limits import TimeLimits
 from worker.turn_limits import handler_grace_seconds, handler_timeout, statements_limit_seconds
 
@@ -39,19 +40,8 @@ PLACEMENT_STALE_DELAY: Final = timedelta(seconds=1)
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Away:
-    """The shard could not be asked: the part waits in its lane until a probe finds it back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The part has its outcome."""
-
-    outcome: Outcome
-
-
-Report = Ended | Deferral | Away | ContentConflict | Superseded
+IsMine = Callable[[], bool]
+"""Whether the calling thread is the one that may end the part's turn."""
 
 
 class Executor:
@@ -81,14 +71,17 @@ class Executor:
         """Go by these settings from now on."""
         self._settings = settings
 
-    def run(self, part: Part) -> Report:
+    def run(self, part: Part, is_mine: IsMine = lambda: True) -> Report:
         """Run the part to a report; never raises, whatever the handler does."""
         started = self._clock.monotonic()
         part.lane_wait_seconds += started - part.queued_at
         limit_seconds = statements_limit_seconds(self._shards.get(self._shard_name(part)))
         try:
             with doing("runs a part", limit_seconds, **self._names(part)):
-                return self._run(part)
+                report = self._run(part, is_mine)
+                if isinstance(report, Ended):
+                    self._counted_starts.pay(self._shard_name(part))
+                return report
         finally:
             part.queued_at = self._clock.monotonic()
             part.database_seconds += part.queued_at - started
@@ -99,20 +92,30 @@ class Executor:
         def give_up(_store: PartStore, _part: Part) -> Outcome:
             raise OutOfTime
 
-        report = self._try(part, give_up)
+        self._counted_starts.forget(part)
+        report = self._try(part, give_up, lambda: True)
         return self._busy(part, "busy") if isinstance(report, StartedBefore) else report
+
+    def do_without(self, thread: int) -> None:
+        """Keep nobody waiting for this thread's part: it does not come back."""
+        self._gate.leave(thread)
+
+    def defer(self, part: Part) -> None:
+        """The part waits for another delivery: a start that it still owes its inbox is taken back later."""
+        if part.start_counted and part.placement is not None:
+            self._counted_starts.owe(part, self._store(part))
 
     def take_back_starts(self) -> None:
         """Take back the counted starts of parts that still run: the process leaves amid them."""
         self._counted_starts.take_back()
 
-    def _run(self, part: Part) -> Report:
-        suspect = part.owner.suspect
+    def _run(self, part: Part, is_mine: IsMine) -> Report:
+        action = partial(self._start, known=0) if part.owner.suspect else self._work_or_refuse
         with self._gate.together():
-            report = self._try(part, partial(self._start, known=0) if suspect else self._work_or_refuse)
-        return self._run_alone(part, report.starts) if isinstance(report, StartedBefore) else report
+            report = self._try(part, action, is_mine)
+        return self._run_alone(part, report.starts, is_mine) if isinstance(report, StartedBefore) else report
 
-    def _run_alone(self, part: Part, starts: int) -> Report:
+    def _run_alone(self, part: Part, starts: int, is_mine: IsMine) -> Report:
         """Run a part that may have killed a process: alone, so that no other part pays for it.
 
         Many receives alone are no reason: they come from shards that were away or busy too, and everybody
@@ -122,13 +125,19 @@ class Executor:
         if self._stop.wait(START_SETTLES_SECONDS):
             return shutdown_deferral()
         with self._gate.alone(ALONE_PATIENCE_SECONDS) as alone:
-            report = self._try(part, partial(self._start, known=starts)) if alone else StartedBefore(starts)
+            if not alone:
+                return self._busy(part, "busy")
+            report = self._try(part, partial(self._start, known=starts), is_mine)
         return self._busy(part, "busy") if isinstance(report, StartedBefore) else report
 
-    def _try(self, part: Part, action: Callable[[PartStore, Part], Outcome]) -> Report | StartedBefore:
+    def _try(
+        self, part: Part, action: Callable[[PartStore, Part], Outcome], is_mine: IsMine
+    ) -> Report | StartedBefore:
         """Take the action, and record the failure that it ends in; both can find that the shard is away."""
         store = self._store(part)
         report = self._reported(part, lambda: Ended(action(store, part)))
+        if isinstance(report, Failure) and not is_mine():
+            return GivenUp()
         if isinstance(report, Failure):
             report = self._reported(part, partial(self._record, store, part, report))
         if isinstance(report, Failure):
@@ -257,29 +266,7 @@ class Executor:
             raise
 
     def _record(self, store: PartStore, part: Part, failure: Failure) -> Report:
-        """Write the failure to the inbox; an outcome that is found there wins."""
-        customer_id = part.request.customer_id
-        passing = failure.kind is Kind.TRANSIENT
-        error = error_of(failure.code, failure.message, failure.details, retryable=passing)
-        match failure.kind:
-            case Kind.PERMANENT:
-                return Ended(store.fail(part.identity, failed(customer_id, error), dead_letter=False))
-            case Kind.BROKEN:
-                return Ended(store.fail_broken(part.identity, failed(customer_id, error)))
-            case _:
-                return self._count_attempt(store, part, failure, error)
-
-    def _count_attempt(self, store: PartStore, part: Part, failure: Failure, error: Error) -> Report:
-        retry = self._settings.retry
-        counted = store.count_attempt(
-            part.identity, retry.max_attempts, lambda _: failed(part.request.customer_id, error)
-        )
-        if isinstance(counted, Outcome):
-            return Ended(counted)
-        delay = failure.after
-        if delay is None:
-            delay = full_jitter(counted, retry.base_delay, retry.max_delay, self._clock.random())
-        return Deferral(max(delay, timedelta()), failure.code, counted)
+        return record_failure(store, part, failure, self._settings.retry, self._clock.random())
 
     def _shard_name(self, part: Part) -> str:
         return part.placement.shard if part.placement is not None else ""

@@ -1,6 +1,7 @@
 """The gate between parts that share the process and a part that may kill it, which runs alone."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,25 +9,28 @@ from worker.pulse import waiting
 
 
 class Gate:
-    """Many may pass together, or one alone. One that waits to be alone lets nobody else start meanwhile."""
+    """Many may pass together, or one alone. One that waits to be alone lets nobody else start meanwhile.
+
+    Whoever passes is known by its thread; a thread that does not come back is put out by `leave`.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._inside = 0
+        self._inside: Counter[int] = Counter()
         self._alone_wanted = 0
-        self._alone = False
+        self._alone: int | None = None
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """Pass with others."""
         with waiting("waits for a part that runs alone"), self._condition:
-            self._condition.wait_for(lambda: not self._alone and not self._alone_wanted)
-            self._inside += 1
+            self._condition.wait_for(lambda: self._alone is None and not self._alone_wanted)
+            self._inside[threading.get_ident()] += 1
         try:
             yield
         finally:
             with self._condition:
-                self._inside -= 1
+                self._inside -= Counter((threading.get_ident(),))
                 self._condition.notify_all()
 
     @contextmanager
@@ -37,18 +41,25 @@ class Gate:
             yield entered
         finally:
             if entered:
-                with self._condition:
-                    self._alone = False
-                    self._condition.notify_all()
+                self.leave(threading.get_ident())
+
+    def leave(self, thread: int) -> None:
+        """The thread of this number is out, whether it comes back or not."""
+        with self._condition:
+            self._inside.pop(thread, None)
+            if self._alone == thread:
+                self._alone = None
+            self._condition.notify_all()
 
     def _enter_alone(self, patience_seconds: float) -> bool:
         with self._condition:
             self._alone_wanted += 1
             entered = self._condition.wait_for(self._is_empty, patience_seconds)
             self._alone_wanted -= 1
-            self._alone = self._alone or entered
+            if entered:
+                self._alone = threading.get_ident()
             self._condition.notify_all()
             return entered
 
     def _is_empty(self) -> bool:
-        return not self._alone and not self._inside
+        return self._alone is None and not self._inside

@@ -95,6 +95,7 @@ class LaneWork:
             self._given_up.discard(thread)
             return None
         self._turns.pop(thread, None)
+        self._executor.do_without(thread)
         self._finish(turn.taken, Reply.NOT_ASKED)
         return instead
 

@@ -66,13 +66,15 @@ class Threads:
         self._on_death = on_death
         self._monotonic = monotonic
         self._threads: list[tuple[threading.Thread, Pulse]] = []
+        self._lock = threading.Lock()
 
     def start(self, name: str, body: Callable[[], None]) -> None:
         """Run the body on a thread of its own."""
         pulse = Pulse(self._monotonic)
         thread = threading.Thread(target=self._run, args=(name, body, pulse), name=name, daemon=True)
         thread.start()
-        self._threads = [*self.running(), (thread, pulse)]
+        with self._lock:
+            self._threads = [*self.running(), (thread, pulse)]
 
     def running(self) -> list[tuple[threading.Thread, Pulse]]:
         """The threads that have not ended, each with its pulse."""

@@ -10,10 +10,11 @@ import structlog
 from shards.directory import Placement
 from shards.inbox import ContentConflict, Superseded
 from worker.conclusion import Deferral
-from worker.executor import Away, Ended, Executor, Report
+from worker.executor import Executor
 from worker.job_in_hand import Part
 from worker.lane import Reply
 from worker.lane_queue import LaneItem
+from worker.reports import Away, Ended, Report
 
 NOT_RECORDED: Final = Deferral(timedelta(seconds=5), "shard_away")
 
@@ -75,7 +76,8 @@ class PartTask:
         self.job_key: Hashable = part.owner
         self.placements = () if part.placement is None else (part.placement,)
         self._lock = threading.Lock()
-        self._is_running = False
+        self._has_begun = False
+        self._ended_by: int | None = None
 
     def run(self) -> Reply:
         """Run the part, unless its job was ended while it waited; see `Task`."""
@@ -83,13 +85,13 @@ class PartTask:
         if owner.drops():
             owner.part_dropped(self._part)
             return Reply.NOT_ASKED
-        self._is_running = True
-        report = self._executor.run(self._part)
+        self._has_begun, self._ended_by = True, None
+        report = self._executor.run(self._part, self._is_mine_to_end)
         return self._tell(report) if self._is_mine_to_end() else Reply.GIVEN_UP
 
     def give_up(self) -> Callable[[], None] | None:
         """Have it recorded that the part took too long; see `Task`."""
-        return self._end_instead if self._is_mine_to_end() else None
+        return self._end_instead if self._has_begun and self._is_mine_to_end() else None
 
     def _end_instead(self) -> None:
         report = self._executor.record_out_of_time(self._part)
@@ -97,10 +99,12 @@ class PartTask:
             self.give_back(NOT_RECORDED)
 
     def _is_mine_to_end(self) -> bool:
-        """Whether the caller is the first who wants to end the turn."""
+        """Whether the calling thread is the first that wants to end the turn; also when it asks again."""
+        thread = threading.get_ident()
         with self._lock:
-            was_running, self._is_running = self._is_running, False
-            return was_running
+            if self._ended_by is None:
+                self._ended_by = thread
+            return self._ended_by == thread
 
     def _tell(self, report: Report) -> Reply:
         owner = self._part.owner
@@ -121,4 +125,5 @@ class PartTask:
 
     def give_back(self, deferral: Deferral) -> None:
         """Defer the part; see `Task`."""
+        self._executor.defer(self._part)
         self._part.owner.part_deferred(self._part, deferral)

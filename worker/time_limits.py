@@ -7,7 +7,7 @@ from typing import Final
 
 from shards.guard import OutOfTime, PartConnection
 from shards.interruption import Interrupter
-from worker.pulse import doing
+from worker.pulse import doing, move
 
 LOOK_SECONDS: Final = 1.0
 TURN_SECONDS_MAXIMUM: Final = 120.0
@@ -56,8 +56,9 @@ class TimeLimits:
         for limited in late:
             if now < limited.given_up_at:
                 limited.cancel()
-            elif limited.cut():
-                give_up(limited.thread)
+            else:
+                limited.give_up(give_up)
+            move()
 
     def begin(self, limited: "Limited") -> None:
         """The block is entered."""
@@ -94,15 +95,15 @@ class Limited:
                 self._is_late = True
                 self._interrupter.cancel()
 
-    def cut(self) -> bool:
-        """Cut the connection, once and for all; False when the work is over already."""
+    def give_up(self, tell: GiveUp) -> None:
+        """Cut the connection and tell of the thread, unless the work is over; the thread waits meanwhile."""
         self._limits.end(self)
         with self._lock:
             if not self._is_over:
                 self._is_late = True
                 self._interrupter.cancel()
                 self._interrupter.cut()
-            return not self._is_over
+                tell(self.thread)
 
     def __enter__(self) -> None:
         self._limits.begin(self)
@@ -113,6 +114,7 @@ class Limited:
         self._limits.end(self)
         with self._lock:
             self._is_over = True
+            self._interrupter.uncut()
         if self._is_late:
             # a cancellation that is still on its way must not meet another part's statement
             self._connection.invalidate()

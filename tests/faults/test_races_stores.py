@@ -12,7 +12,7 @@ from shards.inbox import Outcome
 from tests.support.crash_databases import KINDS, SERVERS, CrashDatabases
 from tests.support.parts import identity
 from tests.support.race_stores import RaceWorker, at_once, order_work, race_workers, suspect_part
-from worker.executor import Ended
+from worker.reports import Ended
 
 JOBS = 6
 

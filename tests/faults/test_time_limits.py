@@ -14,7 +14,7 @@ from tests.support.world import World, job
 
 SHARD = "eu1"
 CUSTOMER = f"c-{SHARD}"
-MakeSite = Callable[[int, int], "Site"]
+MakeSite = Callable[..., "Site"]
 LIMITS = '[types."orders.slow"]\ntimeout = "1s"\n[types."orders.sleep"]\ntimeout = "1s"\n'
 
 
@@ -26,11 +26,11 @@ def start_server() -> Iterator[PostgreSQLServer]:
 
 @pytest.fixture(name="make_site")
 def give_sites(tmp_path: Path, server: PostgreSQLServer) -> Iterator[MakeSite]:
-    """Makes the test's site, with so many threads and attempts."""
+    """Makes the test's site, with so many threads, attempts, and parts at once on the shard."""
     sites: list[Site] = []
 
-    def make(concurrency: int, attempts: int) -> Site:
-        sites.append(Site(tmp_path, server, concurrency, attempts))
+    def make(concurrency: int, attempts: int, limit: int = 8) -> Site:
+        sites.append(Site(tmp_path, server, concurrency, attempts, limit))
         return sites[-1]
 
     yield make
@@ -41,7 +41,9 @@ def give_sites(tmp_path: Path, server: PostgreSQLServer) -> Iterator[MakeSite]:
 class Site:
     """A world with one shard on a server, where handlers have a second."""
 
-    def __init__(self, directory: Path, server: PostgreSQLServer, concurrency: int, attempts: int) -> None:
+    def __init__(
+        self, directory: Path, server: PostgreSQLServer, concurrency: int, attempts: int, limit: int
+    ) -> None:
         options = {
             "concurrency": str(concurrency),
             "retry": f"max_attempts = {attempts}",
@@ -49,10 +51,10 @@ class Site:
         }
         queue = f"sql://{directory}/queues.db?queue="
         self.world = World(directory, f"{queue}requests", f"{queue}responses", f"{queue}failures", options)
-        name = f"limits_{concurrency}_{attempts}"
+        name = f"limits_{concurrency}_{attempts}_{limit}"
         server.create_database(name)
         url = server.url(name)
-        self.shards = ServerWorld(self.world, [Place(SHARD, url, url, "db", limit=8)])
+        self.shards = ServerWorld(self.world, [Place(SHARD, url, url, "db", limit)])
 
     def codes(self) -> dict[str, str]:
         """Each job's final error code."""
@@ -104,6 +106,35 @@ def test_a_handler_that_does_not_come_back_costs_its_thread_and_nothing_else(mak
     site.world.wait_until_settled()
     assert worker.stop() == 0
     assert site.shards.rows(SHARD) == dict.fromkeys(range(2, 9), 1)
+
+
+def test_a_handler_that_comes_back_late_counts_as_one_attempt(make_site: MakeSite) -> None:
+    """Its thread was given up and its attempt counted: what it ends in then is nobody's any more."""
+    site = make_site(4, 2)
+    site.world.send(slow_job(site.world, "stuck", [CUSTOMER], 1))
+    worker = site.world.start_worker()
+    assert worker.wait_for_event("job.released")["attempt"] == 1
+    go_on(site.world)
+    site.world.wait_until_settled()
+    assert worker.stop() == 0
+    assert [result["status"] for result in site.world.results()] == ["succeeded"]
+    assert site.shards.rows(SHARD) == {1: 1}
+    assert site.shards.attempts() == 1
+
+
+def test_handlers_that_hang_leave_their_shard_its_connections(make_site: MakeSite) -> None:
+    """As many hang as the shard lets run at once: they are cut, and the parts that follow find room."""
+    site = make_site(6, 1, limit=2)
+    site.world.send(*[slow_job(site.world, f"stuck-{number}", [CUSTOMER], number) for number in (1, 2)])
+    worker = site.world.start_worker()
+    wait_for_start(site.world)
+    site.world.send(*[order(number) for number in range(3, 13)])
+    site.world.wait_until_settled()
+    assert site.codes() == dict.fromkeys(("stuck-1", "stuck-2"), "part_timeout")
+    assert site.shards.rows(SHARD) == dict.fromkeys(range(3, 13), 1)
+    assert worker.events("shard.away") == []
+    go_on(site.world)
+    assert worker.stop() == 0
 
 
 def test_a_worker_whose_threads_mostly_hang_leaves_to_be_started_again(make_site: MakeSite) -> None:

@@ -12,8 +12,8 @@ from handlers.contract import PartContext
 from tests.support.core import Handler, Site, insert_order
 from tests.support.jobs import inbox_rows, job_fields
 from worker.conclusion import Deferral
-from worker.executor import Ended, Report
 from worker.job_in_hand import Part
+from worker.reports import Ended, Report
 from worker.tasks import PartTask
 
 

@@ -19,9 +19,9 @@ from tests.support.core import Site, insert_order
 from tests.support.executing import code_of, locked, part_of, raising, run, the_row
 from tests.support.jobs import inbox_rows, orders
 from worker.conclusion import Answer, Deferral
-from worker.executor import Ended, Report
 from worker.job_in_hand import Part
 from worker.middleware import Middleware, Next
+from worker.reports import Ended, Report
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

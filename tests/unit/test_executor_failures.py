@@ -15,7 +15,7 @@ from tests.support.core import Handler, Site, insert_order
 from tests.support.executing import code_of, locked, part_of, raising, run, the_row
 from tests.support.jobs import inbox_rows, orders
 from worker.conclusion import Deferral
-from worker.executor import Away, Ended
+from worker.reports import Away, Ended
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

@@ -14,7 +14,7 @@ from tests.support.core import Site
 from tests.support.executing import part_of, raising, run
 from tests.support.jobs import inbox_rows, orders
 from worker.conclusion import Deferral
-from worker.executor import Ended
+from worker.reports import Ended
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

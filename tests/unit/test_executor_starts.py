@@ -13,8 +13,8 @@ from tests.support.core import Site, insert_order
 from tests.support.executing import code_of, locked, part_of, raising, run, the_row
 from tests.support.jobs import inbox_rows, orders
 from worker.conclusion import Deferral
-from worker.executor import Away, Ended, Report
 from worker.job_in_hand import Part
+from worker.reports import Away, Ended, Report
 
 pytestmark = pytest.mark.usefixtures("quiet", "impatient")
 
@@ -117,6 +117,28 @@ def test_a_start_that_could_not_be_taken_back_does_not_count_twice(site: Site) -
 
     assert isinstance(site.executor.run(part), Ended)
     assert the_row(site)["state"] == "succeeded"
+
+
+def test_a_part_is_not_blamed_for_shards_that_go_away_under_it(site: Site) -> None:
+    """It goes back to its queue with a start that it owes, which is taken back when the shard answers."""
+
+    def lose(_payload: Any, _context: PartContext) -> Any:
+        (site.path / "eu1.db").rename(site.path / "elsewhere")
+        site.shards.get("eu1").close()
+        raise sqlite_error()
+
+    for number in range(5):
+        site.handler = lose
+        part = part_of(site, **SUSPECT)
+        assert site.executor.run(part) == Away()
+        site.executor.defer(part)
+        part.owner.part_deferred(part, Deferral(timedelta(), "shard_away"))
+        (site.path / "elsewhere").rename(site.path / "eu1.db")
+        site.shards.get("eu1").close()
+        assert isinstance(run(site, job_id=f"other-{number}", payload={"order_no": 10 + number}), Ended)
+
+    assert isinstance(run(site, **SUSPECT), Ended)
+    assert {row["state"] for row in inbox_rows(site.path)} == {"succeeded"}
 
 
 def sqlite_error() -> sqlite3.OperationalError:

@@ -106,3 +106,28 @@ def test_an_error_inside_lets_the_others_in() -> None:
             raise LookupError
     with gate.alone(AT_ONCE) as entered:
         assert entered
+
+
+@pytest.mark.parametrize("how", ["together", "alone"])
+def test_a_thread_that_does_not_come_back_keeps_nobody_out(how: str) -> None:
+    """Whether it passed with others or alone: put out by its number, it is as if it had left."""
+    gate = Gate()
+    inside, come_back = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with gate.together() if how == "together" else gate.alone(AT_ONCE):
+            inside.set()
+            assert come_back.wait(PATIENCE_SECONDS)
+
+    thread = threading.Thread(target=hang)
+    thread.start()
+    assert inside.wait(PATIENCE_SECONDS)
+    gate.leave(thread.ident or 0)
+    with gate.alone(AT_ONCE) as entered:
+        assert entered
+    come_back.set()
+    thread.join(PATIENCE_SECONDS)
+    with gate.together(), gate.alone(AT_ONCE) as entered:
+        assert not entered
+    with gate.alone(AT_ONCE) as entered:
+        assert entered
