@@ -1,4 +1,4 @@
-"""An EC2 machine that has to go, under load: the units as installed, in a real systemd, with fake metadata."""
+"""An EC2 machine that has to go, under load: the installed units in a real systemd, and fake metadata."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta

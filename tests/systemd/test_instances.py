@@ -1,12 +1,15 @@
 """Instances under a real systemd: they get ready, drain, come back and are restarted, and lose nothing."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
-from tests.support.postgresql import running_postgresql
+from tests.support.postgresql import PostgreSQLServer, running_postgresql
 from tests.support.private_server import PASSWORD
 from tests.support.server_world import Place, ServerWorld
+from tests.support.systemd_box import Box
 from tests.support.systemd_world import SystemdWorld, unit
 from tests.support.world import job, wait_until
 from tests.systemd.conftest import MakeWorld
@@ -17,10 +20,24 @@ pytestmark = pytest.mark.timeout(300)
 WORKED = {"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0"}
 
 
-def slow_job(world: SystemdWorld, job_id: str) -> dict[str, object]:
+@pytest.fixture(scope="module", name="server")
+def start_server(box: Box) -> Iterator[PostgreSQLServer]:
+    """A database server on the box's network."""
+    with ExitStack() as stack:
+        with box.network():
+            server = stack.enter_context(running_postgresql())
+        yield server
+
+
+def slow_job(world: SystemdWorld, job_id: str, customer: str = "c-0") -> dict[str, object]:
     """A job that waits for the file `go_on` and says by files with `started` in their name that it does."""
     paths = {name: str(world.world.directory / name) for name in ("started", "go_on")}
-    return job(job_id, type="orders.slow", payload=paths)
+    return job(job_id, [customer], type="orders.slow", payload=paths)
+
+
+def order(number: int) -> dict[str, object]:
+    """A job that inserts one order on the server and is soon done."""
+    return job(f"order-{number}", ["c-eu1"], rows=[{"order_no": number}])
 
 
 def test_a_started_instance_is_ready(world: SystemdWorld) -> None:
@@ -67,16 +84,46 @@ def test_a_killed_worker_comes_back_and_does_its_job_again(make_world: MakeWorld
 
 
 def test_a_process_that_hangs_is_killed_with_its_stacks_told_and_comes_back(world: SystemdWorld) -> None:
-    """No sign of life for the watchdog's time, here of a stopped process: SIGABRT, and a new one."""
-    world.use("WatchdogSec=1s\n")
+    """A handler that lets no other thread run: no sign of life, SIGABRT, all stacks, and a new process."""
+    world.use("WatchdogSec=2s\n")
     world.start(1)
-    world.box.run("kill", "-STOP", str(world.main_pid(1)))
+    started = world.world.directory / "started"
+    world.world.send(job("stuck", type="orders.stuck", payload={"started": str(started)}))
 
     world.wait_for(1, NRestarts="1", ActiveState="active", SubState="running")
     told = world.journal(1)
+    assert started.exists()
     assert [line for line in told if "Watchdog timeout" in line]
     assert "Fatal Python error: Aborted" in told
-    assert [line for line in told if line.endswith("in _wait_for_the_end")]
+    for place in ("in hold_the_interpreter", "in _wait_for_the_end"):
+        assert [line for line in told if line.endswith(place)]
+
+
+def test_a_handler_that_hangs_costs_its_thread_and_most_that_do_a_new_process(
+    make_world: MakeWorld, server: PostgreSQLServer
+) -> None:
+    """Its thread is given up and told of with its stack, and the others go on; without most: status 1."""
+    limits = {"extra": '[types."orders.slow"]\ntimeout = "1s"\n', "retry": "max_attempts = 1"}
+    world = make_world(concurrency="2", **limits)
+    server.create_database("limits")
+    url = server.url("limits")
+    served = ServerWorld(world.world, [Place("eu1", url, url, server="db", limit=8)])
+    world.start(1)
+    process = world.main_pid(1)
+    world.world.send(slow_job(world, "hangs-1", "c-eu1"), order(2))
+    wait_until(lambda: bool(world.events(1, "worker.thread_given_up")), "the thread to be given up")
+    world.world.wait_until_settled()
+    assert (world.main_pid(1), served.rows("eu1")) == (process, Counter({2: 1}))
+
+    world.world.send(slow_job(world, "hangs-2", "c-eu1"), order(3))
+    world.wait_for(1, NRestarts="1", ActiveState="active", SubState="running")
+    world.world.wait_until_settled()
+    assert served.rows("eu1") == Counter({2: 1, 3: 1})
+    given_up = world.events(1, "worker.thread_given_up")
+    assert [line["job"] for line in given_up] == ["hangs-1", "hangs-2"]
+    assert ["insert_slowly" in line["stack"] for line in given_up] == [True, True]
+    assert [line for line in world.journal(1) if "Main process exited, code=exited, status=1/FAILURE" in line]
+    assert Counter(result["status"] for result in world.world.results()) == {"failed": 2, "succeeded": 2}
 
 
 def test_a_reload_takes_the_changed_file_without_a_new_process(world: SystemdWorld) -> None:
@@ -131,21 +178,20 @@ def test_the_target_starts_and_stops_the_enabled_instances(world: SystemdWorld) 
 
 
 def test_boto3_psycopg_and_a_credential_work_in_the_sandbox(
-    make_world: MakeWorld,
+    make_world: MakeWorld, server: PostgreSQLServer
 ) -> None:
     """Jobs come from SQS and go into PostgreSQL, with a password that the workers' user cannot read."""
     world = make_world(sqs=True)
-    with running_postgresql() as server:
-        server.create_database("eu1")
-        urls = server.url("eu1"), server.url("eu1", password=None)
-        served = ServerWorld(world.world, [Place("eu1", *urls, server="db")])
-        world.box.write("/etc/shardworker/passwords/eu1", f"{PASSWORD}\n")
-        world.use("Environment=SHARDWORKER__SHARDS__EU1__PASSWORD_FILE=credential:eu1\n")
-        world.start(1)
-        world.world.send(job("j1", ["c-eu1"], rows=[{"order_no": 1}]))
-        world.world.wait_until_settled()
+    server.create_database("eu1")
+    urls = server.url("eu1"), server.url("eu1", password=None)
+    served = ServerWorld(world.world, [Place("eu1", *urls, server="db")])
+    world.box.write("/etc/shardworker/passwords/eu1", f"{PASSWORD}\n")
+    world.use("Environment=SHARDWORKER__SHARDS__EU1__PASSWORD_FILE=credential:eu1\n")
+    world.start(1)
+    world.world.send(order(1))
+    world.world.wait_until_settled()
 
-        assert served.rows("eu1") == Counter({1: 1})
-        assert [result["status"] for result in world.world.results()] == ["succeeded"]
+    assert served.rows("eu1") == Counter({1: 1})
+    assert [result["status"] for result in world.world.results()] == ["succeeded"]
     unreadable = world.box.ask("setpriv", "--reuid=shardworker", "cat", "/etc/shardworker/passwords/eu1")
     assert "Permission denied" in unreadable.stderr
