@@ -190,7 +190,9 @@ def test_stats_tells_of_two_workers_and_of_one_that_does_not_answer(sql_world: W
     workers[0].signal(signal.SIGCONT)
     assert answers == {workers[0].process.pid: False, workers[1].process.pid: True}
     go_on(world)
-    assert [worker.stop() for worker in workers] == [0, 0]
+    for worker in workers:
+        worker.signal(signal.SIGTERM)
+    assert [worker.wait() for worker in workers] == [0, 0]
 
 
 def test_two_instances_with_one_configuration_take_a_port_each(sql_world: World) -> None:
@@ -206,7 +208,9 @@ def test_two_instances_with_one_configuration_take_a_port_each(sql_world: World)
     pids = {json.loads(Asker(port).get("/status")[1])["pid"] for port in (first, first + 1)}
     assert pids == {worker.process.pid for worker in workers[:2]}
     assert workers[2].wait_for_event("worker.metrics_failed")["address"] == f"127.0.0.1:{first}-{first + 1}"
-    assert [worker.stop() for worker in workers] == [0, 0, 0]
+    for worker in workers:
+        worker.signal(signal.SIGTERM)
+    assert [worker.wait() for worker in workers] == [0, 0, 0]
 
 
 def has_taken_its_port(worker: WorkerProcess, first: int) -> bool:

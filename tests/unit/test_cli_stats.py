@@ -1,6 +1,10 @@
 """`shardworker stats`: what it shows of queues, and of workers that do not answer at their sockets."""
 
 import os
+import pty
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,9 @@ from worker.cli.stats_workers import Seen, ask, breaker_text, complaints, lanes_
 from worker.status_file import LaneStatus, StatusFile, WorkerStatus, socket_path
 from worker.transports.base import Message
 
+ROOT = Path(__file__).parents[2]
+LOOKS = 3
+PATIENCE_SECONDS = 30
 NOW = datetime.now(UTC)
 WELL, AWAY = LaneStatus(2, 1, away=False), LaneStatus(3, 0, away=True, openings=2)
 
@@ -77,6 +84,39 @@ def test_a_live_table_needs_a_terminal(site: Site) -> None:
 
     assert result.exit_code == 1
     assert "--json" in result.stderr
+
+
+def test_the_live_table_goes_on_until_ctrl_c(site: Site) -> None:
+    """It draws what a single look shows, again and again, and ends as if nothing had happened."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "worker", "stats", "--watch", "--interval", "50ms"]
+    process = subprocess.Popen(
+        [*command, "--config", str(site.path)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=ROOT,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "150", "LINES": "40"},
+    )
+    os.close(theirs)
+    shown = b""
+    while shown.count(b"failures") < LOOKS:
+        shown += os.read(ours, 65_536)
+    process.send_signal(signal.SIGINT)
+    while left(ours):
+        continue
+    os.close(ours)
+
+    assert process.wait(PATIENCE_SECONDS) == 0
+    assert b"0 workers on this machine" in shown
+
+
+def left(terminal: int) -> bytes:
+    """What else is written; nothing when the process has left its terminal."""
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:
+        return b""
 
 
 def test_nobody_at_the_socket_is_no_answer(tmp_path: Path) -> None:

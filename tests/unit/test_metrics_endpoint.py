@@ -126,6 +126,7 @@ def test_a_socket_that_a_killed_process_left_is_replaced(tmp_path: Path) -> None
         asker.sendall(b"GET /status HTTP/1.0\r\n\r\n")
         assert asker.recv(1000).startswith(b"HTTP/1.0 200")
     assert endpoint.address == str(path)
+    assert path.stat().st_mode & 0o777 == 0o660
     endpoint.close()
 
 

@@ -14,6 +14,8 @@ from worker.metrics.pages import Page
 
 THREADS: Final = 2
 BACKLOG: Final = 16
+SOCKET_MODE: Final = 0o660
+"""Who may ask: the worker's user, and operators in its group."""
 TIMEOUT_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 1.0
 
@@ -27,6 +29,7 @@ def listen_on_path(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.bind(str(path))
+        path.chmod(SOCKET_MODE)
         listener.listen(BACKLOG)
     except BaseException:
         listener.close()
