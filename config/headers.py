@@ -70,6 +70,11 @@ def read_own_header(attributes: Mapping[str, str]) -> OwnHeader:
     return msgspec.structs.replace(header, **{name: _aware(getattr(header, name)) for name in TIMES})
 
 
+def first_sent(header: OwnHeader, sent_at: datetime) -> datetime:
+    """When a message that was sent at `sent_at` was sent for the first time: never later, whoever says so."""
+    return min(header.first_sent_at or sent_at, sent_at)
+
+
 def write_own_header(header: OwnHeader) -> str:
     """Our own header as the text of its attribute: ASCII, so that no queue refuses one of its characters."""
     reason = None if header.reason is None else clip(header.reason, REASON_CHARACTERS_MAXIMUM)

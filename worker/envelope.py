@@ -2,30 +2,38 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
-from config.headers import TYPE_HEADER, OwnHeader, read_headers, read_own_header
+from config.headers import TYPE_HEADER, OwnHeader, first_sent, read_headers, read_own_header
 from config.job import BadMessage, Job, JobId, JobType, PartnerId, Run, read_object, to_job
 from config.job import CorrelationId as CorrelationIdType
 from config.job import CustomerId as CustomerIdType
 from worker.held import Held
 from worker.trace import Trace, trace_of
 
+CLOCK_SKEW_MAXIMUM: Final = timedelta(minutes=5)
+"""By how much the clock of whoever wrote a header may be ahead of this machine's."""
+
+RETRY_TIMES: Final = ("retried_at", "renewed_at")
 PHP_SERIALIZED: Final = re.compile(r'\s*[OaC]:\d+:\\*["{]')
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A job with what its headers say: the run, the type and when it was first sent."""
+    """A job with what its headers say: the run, the type and when it was first sent.
+
+    `sent_at` is this message's own time of sending, `own` what of our header can be true at its receive.
+    """
 
     job: Job
     job_type: str
     run: int
     own: OwnHeader
     first_sent_at: datetime
+    sent_at: datetime
     trace: Trace | None = None
     trace_header: str | None = None
 
@@ -73,13 +81,14 @@ def open_envelope(body: str, held: Held, type_map: dict[str, str]) -> Envelope:
         )
     job = to_job(read_object(body))
     headers = held.delivery.headers
-    own = read_own_header(headers)
+    own = _believable(read_own_header(headers), held.received_at)
     return Envelope(
         job=job,
         job_type=type_map.get(read_headers(headers).get(TYPE_HEADER, ""), job.type),
         run=own.run or job.run,
         own=own,
-        first_sent_at=own.first_sent_at or held.delivery.sent_at,
+        first_sent_at=first_sent(own, held.delivery.sent_at),
+        sent_at=held.delivery.sent_at,
         trace=trace_of(held.delivery),
         trace_header=held.delivery.trace_header,
     )
@@ -121,6 +130,13 @@ def readable_identity(body: str, held: Held) -> Identity | None:
         trace_of(held.delivery),
         held.delivery.trace_header,
     )
+
+
+def _believable(own: OwnHeader, received_at: datetime) -> OwnHeader:
+    """The header without retries from the future: whoever sends a message can write our attribute too."""
+    latest = received_at + CLOCK_SKEW_MAXIMUM
+    ahead = {name: None for name in RETRY_TIMES if (getattr(own, name) or latest) > latest}
+    return msgspec.structs.replace(own, **ahead) if ahead else own
 
 
 def _readable_customers(entries: Any) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from config.headers import OWN_ATTRIBUTE, OwnHeader, read_own_header, write_own_header
+from config.headers import OWN_ATTRIBUTE, OwnHeader, first_sent, read_own_header, write_own_header
 from worker.claim_check import is_pointer, offload
 from worker.clock import Clock
 from worker.conclusion import Reason
@@ -69,7 +69,7 @@ class Letters:
         header = msgspec.structs.replace(
             previous,
             run=identity.run if identity else previous.run,
-            first_sent_at=previous.first_sent_at or delivery.sent_at,
+            first_sent_at=first_sent(previous, delivery.sent_at),
             origin=held.source.name,
             reason=reason.message[:REASON_CHARACTERS_MAXIMUM],
             code=reason.code,
@@ -96,7 +96,7 @@ class Letters:
         header = OwnHeader(
             run=_run_of_retry(found),
             resends=found.resends,
-            first_sent_at=found.first_sent_at or letter.sent_at,
+            first_sent_at=first_sent(found, letter.sent_at),
             retried_at=now,
             renewed_at=now if renew else found.renewed_at,
         )
@@ -119,7 +119,7 @@ class Letters:
         header = msgspec.structs.replace(
             previous,
             resends=previous.resends + 1,
-            first_sent_at=previous.first_sent_at or delivery.sent_at,
+            first_sent_at=first_sent(previous, delivery.sent_at),
             not_before=_later(previous.not_before, not_before),
         )
         attributes = unfold(delivery.attributes, previous)

@@ -16,7 +16,7 @@ from shards.inbox import PartIdentity
 from worker.attachments import AttachmentFetcher
 from worker.clock import Clock
 from worker.conclusion import Deferral
-from worker.envelope import Envelope
+from worker.envelope import CLOCK_SKEW_MAXIMUM, Envelope
 from worker.refusal import Refuse
 from worker.waits import not_due_delay
 
@@ -76,8 +76,13 @@ class Router:
             )
 
     def check_due(self, envelope: Envelope) -> None:
-        """Raises `Postpone` for a message that is to wait, as it says itself, until a later moment."""
-        delay = not_due_delay(envelope.own.not_before, self._clock.now())
+        """Raises `Postpone` for a message that is to wait, as it says itself, until a later moment.
+
+        It waits no longer than the inbox's retention since it was sent, and a little, by whichever clock: by
+        then its job is too old, or the moment is not what a worker wrote.
+        """
+        longest = self._settings.inbox.retention + 2 * CLOCK_SKEW_MAXIMUM
+        delay = not_due_delay(envelope.own.not_before, envelope.sent_at, self._clock.now(), longest)
         if delay is not None:
             raise Postpone(Deferral(delay, "not_due"))
 

@@ -48,8 +48,14 @@ def due_at(wait: timedelta, now: datetime) -> datetime | None:
     return now + wait if wait > DELAY_MAXIMUM else None
 
 
-def not_due_delay(not_before: datetime | None, now: datetime) -> timedelta | None:
-    """How long to release a message that says itself until when it waits; None when it is due."""
-    if not_before is None or not_before <= now:
+def not_due_delay(
+    not_before: datetime | None, sent_at: datetime, now: datetime, longest: timedelta
+) -> timedelta | None:
+    """How long to release a message that says itself until when it waits; None when it is due.
+
+    It is due when `longest` has passed since it was sent, whatever it says.
+    """
+    if not_before is None:
         return None
-    return min(not_before - now, NOT_DUE_DELAY_MAXIMUM)
+    left = min(not_before - now, longest - (now - sent_at))
+    return min(left, NOT_DUE_DELAY_MAXIMUM) if left > timedelta() else None

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from config.job import BadMessage
 from tests.support.fakes import NOON
 from tests.support.jobs import envelope_of, held_of, job_fields
-from worker.envelope import Envelope, Identity, identity_of, open_envelope, readable_identity
+from worker.envelope import (
+    CLOCK_SKEW_MAXIMUM,
+    Envelope,
+    Identity,
+    identity_of,
+    open_envelope,
+    readable_identity,
+)
 from worker.transports.base import Attribute
 
 YESTERDAY = NOON - timedelta(days=1)
@@ -106,6 +113,27 @@ def test_a_retry_asks_anew_without_making_the_job_younger() -> None:
 
     assert (envelope.asked_at, envelope.born_at) == (NOON, YESTERDAY)
     assert opened({"first_sent_at": YESTERDAY.isoformat()}).asked_at == YESTERDAY
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=1), timedelta(days=3_000 * 365)])
+def test_no_message_was_first_sent_after_it_was_sent(ahead: timedelta) -> None:
+    """A clock that is wrong, or a header that somebody else wrote, makes no job younger than its message."""
+    envelope = opened({"first_sent_at": (NOON + ahead).isoformat()})
+
+    assert (envelope.first_sent_at, envelope.born_at, envelope.asked_at) == (NOON, NOON, NOON)
+
+
+@pytest.mark.parametrize("name", ["retried_at", "renewed_at"])
+@pytest.mark.parametrize(
+    ("ahead", "is_believed"), [(CLOCK_SKEW_MAXIMUM, True), (CLOCK_SKEW_MAXIMUM + timedelta(seconds=1), False)]
+)
+def test_a_deliberate_retry_is_not_from_the_future(name: str, ahead: timedelta, *, is_believed: bool) -> None:
+    """Two clocks may differ by minutes; beyond that nobody retried it, and its age counts as ever."""
+    header = {"first_sent_at": YESTERDAY.isoformat(), name: (NOON + ahead).isoformat()}
+    envelope = opened(header)
+    moment = envelope.asked_at if name == "retried_at" else envelope.born_at
+
+    assert moment == (NOON + ahead if is_believed else YESTERDAY)
 
 
 @pytest.mark.parametrize(

@@ -106,3 +106,13 @@ def test_an_operator_s_retry_waits_for_nothing() -> None:
     assert read_own_header(waiting.headers).not_before == DUE
     assert read_own_header(retried.headers).not_before is None
     assert read_own_header(retried.headers).resends == 1
+
+
+def test_no_copy_makes_its_message_younger() -> None:
+    """A first sending after the message was sent is none: else each copy would count its age anew."""
+    desk = Desk()
+    own = write_own_header(OwnHeader(first_sent_at=DUE))
+    message = Message(BODY, {OWN_ATTRIBUTE: Attribute("String", own)})
+    copy = desk.copy(desk.deliver(message))
+
+    assert read_own_header(desk.deliver(copy).headers).first_sent_at == SENT

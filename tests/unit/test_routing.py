@@ -1,25 +1,33 @@
 """Routing: age, type, customers, grants, attachments and expiry, in this order, and what waits."""
 
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config.digest import part_digest
+from config.headers import OwnHeader
+from config.job import BadMessage
 from shards.directory import DirectoryUnavailable, PlacementState
 from tests.support.core import Site
 from tests.support.fakes import NOON
 from tests.support.jobs import envelope_of, held_of, job_fields, placement_of
-from worker.conclusion import Deferral
+from worker.conclusion import Answer, Bury, Conclusion, Deferral, Return
+from worker.envelope import CLOCK_SKEW_MAXIMUM
 from worker.refusal import Refuse
 from worker.routing import Postpone, Router, TooOld, part_identities, wait_for
+from worker.transports.base import Attribute
 
 
-@pytest.fixture
-def router(tmp_path: Path) -> Iterator[Router]:
-    site = Site(tmp_path)
+@pytest.fixture(scope="module")
+def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Router]:
+    site = Site(tmp_path_factory.mktemp("site"))
     yield site.intake._router
     site.close()
 
@@ -92,6 +100,78 @@ def test_a_job_is_too_old_when_its_inbox_row_may_have_been_removed(
             router.check_age(envelope)
     else:
         router.check_age(envelope)
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ({"first_sent_at": "9999-12-31T23:59:59Z"}, "too_old"),
+        ({"renewed_at": "9000-01-01T00:00:00Z", "not_before": "9999-12-31T23:59:59-12:00"}, "too_old"),
+        ({"renewed_at": "2026-12-11T12:00:00Z", "not_before": "9000-01-01T00:00:00Z"}, "unknown_type"),
+    ],
+)
+def test_no_header_lets_a_message_circulate_for_ever(
+    tmp_path: Path, header: dict[str, str], code: str
+) -> None:
+    """Forged, or of a clock that is wrong: it ends when it is older than outcomes are kept."""
+    site = Site(tmp_path)
+    site.pass_time(days=31)
+    conclusion = site.conclude(job_fields(type="no.such"), header=header)
+    site.close()
+
+    assert code_of(conclusion) == code
+
+
+@pytest.mark.parametrize(
+    "header", [{"first_sent_at": "9999-12-31T23:59:59Z"}, {"retried_at": "9000-01-01T00:00:00Z"}]
+)
+def test_what_is_unknown_is_not_waited_for_longer_because_of_a_header(
+    tmp_path: Path, header: dict[str, str]
+) -> None:
+    """It is refused when the message itself is older than the grace."""
+    site = Site(tmp_path)
+    site.pass_time(hours=1)
+    code = code_of(site.conclude(job_fields(type="no.such"), header=header))
+    site.close()
+
+    assert code == "unknown_type"
+
+
+def code_of(conclusion: Conclusion) -> str:
+    """Why the message ends, or comes again."""
+    if isinstance(conclusion, Return):
+        return f"returned: {conclusion.code}"
+    assert isinstance(conclusion, Answer | Bury)
+    assert conclusion.dead_letter is not None
+    return conclusion.dead_letter.code
+
+
+YEARS = st.sampled_from(["0001-01-01", "2026-11-21", "2026-11-22", "9999-12-31"])
+HOURS = st.sampled_from(["00:00:00", "12:04:59", "23:59:59.999999"])
+ZONES = st.sampled_from(["", "Z", "+14:00", "-12:00", "+23:59", "-23:59"])
+MOMENTS = st.builds("{}T{}{}".format, YEARS, HOURS, ZONES)
+TEXTS = st.none() | st.integers() | st.text(max_size=5) | MOMENTS
+HEADERS = st.dictionaries(st.sampled_from(OwnHeader.__struct_fields__), MOMENTS | TEXTS).map(
+    json.dumps
+) | st.text(max_size=30)
+BODIES = st.fixed_dictionaries({}, optional={"submitted_at": MOMENTS, "run": st.integers(1, 3)})
+
+
+@given(header=HEADERS, body=BODIES, sent_days_ago=st.integers(-1, 40))
+def test_whatever_a_header_says_its_message_is_judged(
+    router: Router, header: str, body: dict[str, Any], sent_days_ago: int
+) -> None:
+    """It is a job that is due, or is not yet, or is too old, or no job: never an error of the worker."""
+    attributes = {"Shardworker": Attribute("String", header)}
+    sent_at = NOON - timedelta(days=sent_days_ago)
+    held = held_of(job_fields(type="no.such", **body), attributes=attributes, sent_at=sent_at)
+    with suppress(BadMessage, TooOld, Postpone, Refuse):
+        envelope = envelope_of(held)
+        assert envelope.first_sent_at <= sent_at
+        assert envelope.asked_at <= max(sent_at, NOON + CLOCK_SKEW_MAXIMUM)
+        router.check_age(envelope)
+        router.check_due(envelope)
+        router.route(envelope)
 
 
 @pytest.mark.parametrize(

@@ -103,5 +103,15 @@ def test_a_message_waits_until_its_moment_and_no_longer(
     not_before: datetime | None, delay: timedelta | None
 ) -> None:
     """In pieces that a release carries: such a message is not sent anew for its length alone."""
-    assert not_due_delay(not_before, NOW) == delay
+    assert not_due_delay(not_before, NOW, NOW, 30 * DAY) == delay
     assert delay is None or not must_resend(delay, NOTHING, HOUR, QUIET)
+
+
+@pytest.mark.parametrize(
+    ("age", "delay"), [(29 * DAY, NOT_DUE_DELAY_MAXIMUM), (30 * DAY - SECOND, SECOND), (30 * DAY, None)]
+)
+def test_a_message_cannot_make_itself_wait_for_ever(age: timedelta, delay: timedelta | None) -> None:
+    """Whoever wrote its moment: it is due when it is as old as the longest wait."""
+    far = datetime.max.replace(tzinfo=UTC)
+
+    assert not_due_delay(far, NOW - age, NOW, 30 * DAY) == delay
