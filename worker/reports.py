@@ -24,3 +24,18 @@ class GivenUp:
 
 
 Report = Ended | Deferral | Away | ContentConflict | Superseded | GivenUp
+
+
+def turn_outcome(report: Report) -> str:
+    """What came of a part's turn, in a word: for counts, so few words."""
+    match report:
+        case Ended(outcome):
+            return outcome.state
+        case Deferral(attempt=attempt):
+            return "retried" if attempt else "deferred"
+        case Away():
+            return "away"
+        case ContentConflict():
+            return "conflict"
+        case Superseded() | GivenUp():
+            return "superseded"

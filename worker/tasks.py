@@ -14,7 +14,7 @@ from worker.executor import Executor
 from worker.job_in_hand import Part
 from worker.lane import Reply
 from worker.lane_queue import LaneItem
-from worker.reports import Away, Ended, Report
+from worker.reports import Away, Ended, Report, turn_outcome
 
 NOT_RECORDED: Final = Deferral(timedelta(seconds=5), "shard_away")
 
@@ -22,21 +22,6 @@ NotePart = Callable[[str, str], None]
 """Is told a job's type and what came of a part's turn."""
 
 log = structlog.get_logger()
-
-
-def turn_outcome(report: Report) -> str:
-    """What came of a part's turn, in a word: for counts, so few words."""
-    match report:
-        case Ended(outcome):
-            return outcome.state
-        case Deferral(attempt=attempt):
-            return "retried" if attempt else "deferred"
-        case Away():
-            return "away"
-        case ContentConflict():
-            return "conflict"
-        case _:
-            return "superseded"
 
 
 class Task(LaneItem, Protocol):

@@ -12,16 +12,20 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
+from shards.inbox import ContentConflict, Outcome, PartIdentity, Superseded
 from tests.support.jobs import held_of
 from tests.support.memory_queue import MemoryPlace, away
 from tests.support.observed import DONE, ObservedProcess
+from worker.conclusion import Deferral
 from worker.metrics.names import METRICS
 from worker.metrics.queue_depths import Place, QueueDepths
 from worker.metrics.state import LOOK_SECONDS_MAXIMUM
 from worker.metrics.tally import BOUNDS_SECONDS, Tally
 from worker.pulse import Step
+from worker.reports import Away, Ended, Report, turn_outcome
 from worker.transports.base import Depth, Message
 
+IDENTITY = PartIdentity("job-1", "c-1", 1, "digest", 0, 1, "orders.insert", "acme", None)
 METRICS_NAMES = {name.removesuffix("_total"): name for name in METRICS}
 LANE_METRICS = {name for name in METRICS if "_lane_" in name or "breaker" in name}
 
@@ -110,6 +114,24 @@ class TestTally:
             assert sum(found.buckets[: position + 1]) == sum(one <= bound for one in rounded)
         assert sum(found.buckets) == len(seconds)
         assert found.sum == pytest.approx(sum(seconds))
+
+
+@pytest.mark.parametrize(
+    ("report", "outcome"),
+    [
+        (Ended(Outcome("succeeded", 1, b"")), "succeeded"),
+        (Ended(Outcome("failed", 1, b"")), "failed"),
+        (Deferral(timedelta(), "handler_error", 2), "retried"),
+        (Deferral(timedelta(), "busy"), "deferred"),
+        (Away(), "away"),
+        (ContentConflict(IDENTITY), "conflict"),
+        (Superseded(2), "superseded"),
+    ],
+)
+def test_each_turn_of_a_part_has_a_word_that_the_list_tells(report: Report, outcome: str) -> None:
+    """And a handler's counted failure is told from a wait."""
+    assert turn_outcome(report) == outcome
+    assert outcome in METRICS["shardworker_parts_total"].meaning
 
 
 class TestExposition:
