@@ -2,45 +2,14 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 import pytest
 
 from shards import cached_source
-from shards.availability import Availability
-from shards.cached_source import CachedSource
 from shards.directory import DirectoryUnavailable
-from tests.support.fakes import ManualTime
-from tests.support.sources import NotedEvents, TestSource
+from tests.support.cached_world import World
 
 THREADS = 16
-
-
-class World:
-    """A source behind a cache of 5 s, stale after 60 s."""
-
-    def __init__(self, lifetime: float = 5.0) -> None:
-        self.source = TestSource()
-        self.source.values = {"a": "1", "b": "1", "c": "1"}
-        self.time = ManualTime()
-        self.noted = NotedEvents()
-        self.availability = Availability(self.noted, self.time.clock.monotonic)
-        self.cache = CachedSource(
-            self.source,
-            timedelta(seconds=lifetime),
-            timedelta(seconds=60),
-            self.availability,
-            self.time.clock.monotonic,
-        )
-
-    def find(self, *keys: str) -> dict[str, str]:
-        """What is known of the keys."""
-        return self.cache.find(keys).values
-
-    def questions(self) -> list[list[str]]:
-        """What was asked since the last call, each question's keys in order."""
-        asked, self.source.asked = self.source.asked, []
-        return [sorted(keys) for keys in asked]
 
 
 @pytest.fixture
@@ -266,51 +235,3 @@ class TestAway:
                 world.find("b")
             world.source.gate.set()
             assert hanging.result(60) == {"a": "1"}
-
-
-class TestForgetting:
-    def test_what_is_forgotten_is_asked_for_at_once(self, world: World) -> None:
-        """A shard said that the answer was wrong."""
-        world.find("a", "b")
-        world.source.values = {"a": "2", "b": "2"}
-        world.cache.forget(["a", "never seen"])
-        assert world.find("a", "b") == {"a": "2", "b": "1"}
-        assert world.questions() == [["a", "b"], ["a"]]
-
-    def test_the_answer_to_a_question_from_before_is_not_used(self, world: World) -> None:
-        """What was on its way when it was found wrong may be as wrong."""
-        world.source.gate.clear()
-        with ThreadPoolExecutor(1) as pool:
-            early = pool.submit(world.find, "b")
-            assert world.source.reached.wait(60)
-            world.cache.forget(["b"])
-            world.source.values["b"] = "2"
-            world.source.gate.set()
-            assert early.result(60) == {"b": "2"}
-        assert world.questions() == [["b"], ["b"]]
-
-    def test_what_is_forgotten_serves_while_the_source_is_away(self, world: World) -> None:
-        """The shard refuses it if it is wrong still."""
-        world.find("a")
-        world.source.away = "it is gone"
-        world.cache.forget(["a"])
-        assert world.cache.find(["a"]) == ({"a": "1"}, True)
-
-
-class TestSize:
-    def test_the_oldest_answers_are_dropped(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A flood of made-up customers cannot fill the memory."""
-        monkeypatch.setattr(cached_source, "ENTRIES_MAXIMUM", 3)
-        for key in ("a", "x", "y", "z"):
-            world.find(key)
-        assert list(world.cache._entries) == ["x", "y", "z"]
-        assert set(world.cache._used) <= set(world.cache._entries)
-
-    def test_a_job_of_more_customers_than_are_remembered_gets_its_answer(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """It is answered whole, and the next answer drops it."""
-        monkeypatch.setattr(cached_source, "ENTRIES_MAXIMUM", 2)
-        assert world.find("a", "b", "c") == {"a": "1", "b": "1", "c": "1"}
-        world.find("d")
-        assert list(world.cache._entries) == ["c", "d"]
