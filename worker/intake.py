@@ -20,6 +20,7 @@ from worker.backoff import half_jitter
 from worker.claim_check import is_pointer, resolve
 from worker.clock import Clock
 from worker.conclusion import Answer, Bury, Conclusion, Deferral, Reason, Return
+from worker.defects import Defects
 from worker.envelope import Envelope, Identity, identity_of, open_envelope, readable_identity
 from worker.facts import Facts
 from worker.held import Held
@@ -31,7 +32,6 @@ from worker.refusal import InboxInquiry, Refuse
 from worker.routing import Postpone, Route, Router, TooOld, part_identities
 
 CLAIM_CHECK_BYTES_MAXIMUM: Final = 64 * 2**20
-DEFECT_RECEIVES_MAXIMUM: Final = 10
 
 log = structlog.get_logger()
 
@@ -79,6 +79,7 @@ class Intake:
         self._clock = clock
         self._lock = threading.Lock()
         self._jobs: dict[JobKey, JobInHand] = {}
+        self._defects = Defects()
 
     def apply(self, settings: Settings) -> None:
         """Go by these settings from now on."""
@@ -193,6 +194,7 @@ class Intake:
             look_first(job, self._shards, self._ways.offer_part, self._ways.offer_task)
         else:
             job.start(self._ways.offer_part)
+        self._defects.forget(job.held[0])
 
     def _refuse_job(self, job: JobInHand, envelope: Envelope, refusal: Refuse) -> None:
         """Reject the job, unless the inbox knows a part of it: then its outcomes win and the rest fails.
@@ -207,7 +209,7 @@ class Intake:
 
         def known(answer: Rows | Deferral) -> None:
             if isinstance(answer, Deferral):
-                job.conclude(self._unasked(job.held[0], answer))
+                job.conclude(self._unasked(job.held[0], identity, answer))
             elif answer:
                 self._start_refused(job, placements, refusal, answer)
             else:
@@ -247,17 +249,17 @@ class Intake:
 
         def known(answer: Rows | Deferral) -> None:
             if isinstance(answer, Deferral):
-                self._settle(held, self._unasked(held, answer), identity)
+                self._settle(held, self._unasked(held, identity, answer), identity)
             else:
                 conclusion = bury if answer else self._rejected(identity, held, refusal)
                 self._settle(held, conclusion, identity)
 
         self._inquire(identity, placements, known)
 
-    def _unasked(self, held: Held, deferral: Deferral) -> Return:
+    def _unasked(self, held: Held, identity: Identity, deferral: Deferral) -> Conclusion:
         """What becomes of a message whose inbox could not be asked: it waits as long as the lane says."""
         if deferral.code == "internal_error":
-            return self._later(held, deferral.code)
+            return self._after_defect(held, identity)
         return Return(deferral.after, deferral.code)
 
     def _later(self, held: Held, code: str) -> Return:
@@ -273,7 +275,7 @@ class Intake:
 
         It is rejected where it is known who asks; a final result of the same run takes the place of that.
         """
-        if held.delivery.receive_count < DEFECT_RECEIVES_MAXIMUM:
+        if not self._defects.is_last(held):
             return self._later(held, "internal_error")
         refusal = Refuse("internal_error", "The worker failed at this message again and again; see its log.")
         if identity is None:

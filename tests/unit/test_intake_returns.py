@@ -11,8 +11,8 @@ from tests.support.core import AWAY, Site
 from tests.support.fakes import NOON
 from tests.support.intake import attachment, rejection_of
 from tests.support.jobs import job_fields, placement_of
-from worker.conclusion import Answer, Conclusion, Deferral, Return
-from worker.intake import DEFECT_RECEIVES_MAXIMUM
+from worker.conclusion import Answer, Bury, Conclusion, Deferral, Return
+from worker.defects import DEFECTS_MAXIMUM, RECEIVES_MINIMUM, Defects
 from worker.lanes import SHUTDOWN
 
 
@@ -98,13 +98,72 @@ def test_a_message_that_this_worker_fails_at_again_and_again_is_kept_aside(site:
     conclusions: list[Conclusion] = []
     with capture_logs() as lines:
         conclusions.extend(
-            site.conclude(receive_count=count)
-            for count in (1, DEFECT_RECEIVES_MAXIMUM - 1, DEFECT_RECEIVES_MAXIMUM)
+            site.conclude(receive_count=count) for count in range(RECEIVES_MINIMUM - 2, RECEIVES_MINIMUM + 1)
         )
 
     assert [type(one) for one in conclusions] == [Return, Return, Answer]
     assert rejection_of(conclusions[-1]) == ("rejected", "internal_error", "internal_error")
     assert {line["event"] for line in lines} == {"intake.failed"}
+
+
+def test_a_message_that_came_often_is_not_kept_aside_for_an_error_that_passes(site: Site) -> None:
+    """It may have waited for days: what it was received for before was no defect."""
+    conclusions: list[Conclusion] = []
+    with capture_logs():
+        for error in (Defect(), Defect(), None, Defect(), Defect(), None):
+            site.directory.error = error
+            conclusions.append(site.conclude(receive_count=500))
+
+    assert [type(one) for one in conclusions] == [Return, Return, Answer] * 2
+
+
+def test_a_refusal_that_this_worker_fails_at_again_and_again_is_made_in_the_end(site: Site) -> None:
+    """Its inbox cannot be asked, for a reason that is this worker's own."""
+    site.offer_error = UnknownShard("eu9", [])
+    with capture_logs():
+        conclusions = [
+            site.conclude(job_fields(expires_at=NOON.isoformat()), receive_count=500)
+            for _ in range(DEFECTS_MAXIMUM)
+        ]
+
+    assert [type(one) for one in conclusions] == [Return, Return, Answer]
+
+
+def test_each_message_has_its_own_failures(site: Site) -> None:
+    """An error that all run into for a while rejects none of them."""
+    site.directory.error = Defect()
+    with capture_logs():
+        conclusions = [site.conclude(receive_count=500, message_id=f"message-{n}") for n in range(9)]
+
+    assert {type(one) for one in conclusions} == {Return}
+
+
+def test_a_message_that_no_job_can_be_read_from_is_kept_aside_in_time_too(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is known who could be answered."""
+
+    def broken(*_: object) -> None:
+        raise Defect
+
+    monkeypatch.setattr("worker.intake.open_envelope", broken)
+    with capture_logs():
+        conclusions = [site.conclude(receive_count=500) for _ in range(DEFECTS_MAXIMUM)]
+
+    assert [type(one) for one in conclusions] == [Return, Return, Bury]
+
+
+def test_the_failures_of_no_more_messages_are_remembered_than_there_is_room_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that failed last."""
+    monkeypatch.setattr("worker.defects.MESSAGES_MAXIMUM", 2)
+    defects = Defects()
+    first, second, third = (site.receive(message_id=f"message-{n}", receive_count=500) for n in range(3))
+    told = [defects.is_last(held) for held in (first, first, second, second, third, third)]
+
+    assert told == [False] * 6
+    assert [defects.is_last(held) for held in (second, third, first)] == [True, True, False]
 
 
 def test_a_job_that_is_still_prepared_at_a_stop_is_given_back(
