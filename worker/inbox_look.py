@@ -41,7 +41,8 @@ class OfferTask(Protocol):
 class LookUp:
     """Asks one inbox, of a shard and schema, what it knows of a job: reports the rows, by customer.
 
-    All `placements` are in that shard and schema. `job_key` is what the lane knows the job by.
+    All `placements` are in that shard and schema. `job_key` is what the lane knows the job by, `held_since`
+    (monotonic seconds) when its message was received.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class LookUp:
         job_key: Hashable,
         placements: Sequence[Placement],
         report: Callable[[Rows | Deferral], None],
+        held_since: float,
     ) -> None:
         self._shards = shards
         self._job_id = identity.job_id
@@ -58,6 +60,7 @@ class LookUp:
         self._report = report
         self.partner_id: str = identity.partner_id
         self.job_key = job_key
+        self.held_since = held_since
         self.placements = placements
         self.shard_name = placements[0].shard
 
@@ -112,7 +115,8 @@ def look_first(job: JobInHand, shards: Shards, offer_part: Offer, offer_task: Of
     places = [parts for parts in _by_inbox(job.parts) if len(parts) >= PARTS_MINIMUM]
     job.start(offer_part, held_back=[part for parts in places for part in parts])
     for parts in places:
-        task = LookUp(shards, job.identity, job, _placements(parts), partial(_report, job, parts))
+        report = partial(_report, job, parts)
+        task = LookUp(shards, job.identity, job, _placements(parts), report, job.held[0].started_at)
         deferral = offer_task(task.shard_name, task)
         if deferral is not None:
             task.give_back(deferral)

@@ -215,7 +215,7 @@ class Intake:
             else:
                 job.conclude(self._rejected(identity, job.held[0], refusal))
 
-        self._inquire(identity, placements, known)
+        self._inquire(job.held[0], identity, placements, known)
 
     def _start_refused(
         self, job: JobInHand, placements: Mapping[str, Placement], refusal: Refuse, rows: Rows
@@ -227,12 +227,14 @@ class Intake:
 
     def _inquire(
         self,
+        held: Held,
         identity: Identity,
         placements: Mapping[str, Placement],
         known: Callable[[Rows | Deferral], None],
     ) -> None:
         asked = [one for one in placements.values() if one.state is not PlacementState.GONE]
-        InboxInquiry(self._shards, identity, asked, known).start(self._ways.offer_task)
+        inquiry = InboxInquiry(self._shards, identity, asked, known, held.started_at)
+        inquiry.start(self._ways.offer_task)
 
     def _refuse_unreadable(self, held: Held, body: str, refusal: Refuse) -> None:
         """Bury a message that is no job; answer it if it can be and the inbox knows nothing of its id."""
@@ -254,7 +256,7 @@ class Intake:
                 conclusion = bury if answer else self._rejected(identity, held, refusal)
                 self._settle(held, conclusion, identity)
 
-        self._inquire(identity, placements, known)
+        self._inquire(held, identity, placements, known)
 
     def _unasked(self, held: Held, identity: Identity, deferral: Deferral) -> Conclusion:
         """What becomes of a message whose inbox could not be asked: it waits as long as the lane says."""

@@ -1,4 +1,4 @@
-"""Gives back the jobs that have waited for an absent shard for nearly as long as SQS lets them be held."""
+"""Gives back what has waited for an absent shard for nearly as long as SQS lets a message be held."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,7 +17,7 @@ HELD_LONG: Final = Deferral(timedelta(minutes=5), "shard_away")
 
 
 class LongHeld:
-    """Looks after jobs that wait in lanes whose shard is away; `jobs` are all that are in hand.
+    """Looks after what waits in lanes whose shard is away; `jobs` are all that are in hand.
 
     A hold that ends by itself loses nothing: the message comes again and is joined to its job. But it gets
     older with each, and its queue forgets it in the end; given back in time, it is sent anew when it is old.
@@ -29,11 +29,15 @@ class LongHeld:
         self._clock = clock
 
     def give_back(self) -> None:
-        """Give back what has waited too long; what else of these jobs runs goes on to its end."""
+        """Give back what has waited too long; what else of these jobs runs goes on to its end.
+
+        A refusal whose inbox is still to be looked at is no job's part: it goes back by its look-up alone.
+        """
         since = self._clock.monotonic() - HELD_SECONDS_MAXIMUM
-        old = {job for job in self._jobs() if job.held[0].started_at <= since}
-        waiting = [task for task in self._lanes.held_away() if task.job_key in old] if old else []
-        for job in old.intersection(task.job_key for task in waiting):
-            job.abandon(HELD_LONG)
-        for task in self._lanes.withdraw(waiting):
+        old = [task for task in self._lanes.held_away() if task.held_since <= since]
+        owners = {task.job_key for task in old}
+        for job in self._jobs() if old else []:
+            if job in owners:
+                job.abandon(HELD_LONG)
+        for task in self._lanes.withdraw(old):
             task.give_back(HELD_LONG)

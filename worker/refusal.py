@@ -27,6 +27,8 @@ class Refuse(Exception):
 class InboxInquiry:
     """Asks the inbox of every shard and schema of a job, one query each, whether it knows the job.
 
+    `held_since` (monotonic seconds): when the message was received.
+
     `on_known` is called once, when all have answered: with the rows that were found, by customer, or with a
     `Deferral` if a shard could not be asked.
     """
@@ -37,6 +39,7 @@ class InboxInquiry:
         identity: Identity,
         placements: Sequence[Placement],
         on_known: Callable[[Rows | Deferral], None],
+        held_since: float,
     ) -> None:
         self._log_names = identity.log_names
         self._on_known = on_known
@@ -44,7 +47,8 @@ class InboxInquiry:
         self._found: dict[str, InboxRow] = {}
         self._deferral: Deferral | None = None
         self._tasks = [
-            LookUp(shards, identity, identity.job_id, there, self._note) for there in by_place(placements)
+            LookUp(shards, identity, identity.job_id, there, self._note, held_since)
+            for there in by_place(placements)
         ]
         self._left = len(self._tasks)
 

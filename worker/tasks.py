@@ -32,6 +32,11 @@ class Task(LaneItem, Protocol):
         """Where the directory had the customers when the task was made."""
         ...
 
+    @property
+    def held_since(self) -> float:
+        """When its message was received, in monotonic seconds."""
+        ...
+
     def run(self) -> Reply:
         """Do it and report to its owner; `UNANSWERED`, and no report, when the shard could not be asked."""
         ...
@@ -59,6 +64,7 @@ class PartTask:
         self._note_part = note_part
         self.partner_id: str = part.owner.job.partner_id
         self.job_key: Hashable = part.owner
+        self.held_since = part.owner.held[0].started_at
         self.placements = () if part.placement is None else (part.placement,)
         self._lock = threading.Lock()
         self._has_begun = False

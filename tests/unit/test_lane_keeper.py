@@ -25,6 +25,7 @@ class NotedTask:
     def __init__(self, customer_id: str) -> None:
         self.partner_id = "acme"
         self.job_key = customer_id
+        self.held_since = 0.0
         self.placements: tuple[Placement, ...] = (placement_of(customer_id),)
         self.given_back: list[Deferral] = []
 

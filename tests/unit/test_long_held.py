@@ -4,8 +4,12 @@ import threading
 from datetime import timedelta
 from typing import Any, cast
 
-from tests.support.core import TestDirectory
+import pytest
+
+from tests.support.core import Site, TestDirectory
+from tests.support.fakes import NOON
 from tests.support.job_stage import Stage
+from tests.support.jobs import job_fields
 from worker.conclusion import Deferral, Return
 from worker.executor import Executor
 from worker.job_in_hand import JobInHand, Part
@@ -19,6 +23,13 @@ from worker.transports.limits import RELEASE_DELAY_MAXIMUM
 
 SECOND = timedelta(seconds=1)
 GIVEN_BACK = Return(HELD_LONG.after, "shard_away")
+
+
+class NoExecutor:
+    """What runs no part; it owes no shard a start."""
+
+    def defer(self, part: Part) -> None:
+        """Nothing is owed."""
 
 
 class Waiting:
@@ -48,7 +59,7 @@ class Waiting:
 
     def offer(self, part: Part) -> Deferral | None:
         """Put a part into the lane; it is never run here."""
-        return self.lanes.offer("eu0", PartTask(part, cast(Executor, cast(Any, None))))
+        return self.lanes.offer("eu0", PartTask(part, cast(Executor, NoExecutor())))
 
     def lose_shard(self) -> None:
         """Two tasks find it away."""
@@ -88,6 +99,38 @@ def test_a_job_whose_shard_answers_is_left_alone() -> None:
 
     assert waiting.give_back_after(2 * HELD_SECONDS_MAXIMUM) == []
     assert waiting.lanes.waiting() == 3
+
+
+@pytest.mark.parametrize("fields", [{"expires_at": NOON.isoformat()}, {"attachments": "no list"}])
+def test_a_message_whose_inbox_is_only_looked_at_is_given_back_too(
+    site: Site, fields: dict[str, Any]
+) -> None:
+    """A job that is refused, or no job at all: its refusal waits as a job does."""
+    waiting = Waiting()
+    waiting.lose_shard()
+    site.take(job_fields(**fields))
+    ((shard, task),) = site.tasks
+    waiting.lanes.offer("eu0", task)
+    waiting.give_back_after(HELD_SECONDS_MAXIMUM - 1)
+    assert (shard, site.settled) == ("eu1", [])
+    waiting.give_back_after(1)
+
+    assert [one.conclusion for one in site.settled] == [GIVEN_BACK]
+    assert site.intake.jobs() == []
+
+
+def test_what_came_later_waits_on(site: Site) -> None:
+    """Each message is held for as long as there is time for it."""
+    waiting = Waiting()
+    waiting.lose_shard()
+    held = site.receive(job_fields(attachments="no list"))
+    held.started_at += 1
+    site.intake.take(held)
+    waiting.lanes.offer("eu0", site.tasks[0][1])
+
+    assert waiting.give_back_after(HELD_SECONDS_MAXIMUM) == [GIVEN_BACK]
+    assert site.settled == []
+    assert waiting.lanes.waiting() == 1
 
 
 def test_there_is_time_left_for_the_release_and_its_delay() -> None:

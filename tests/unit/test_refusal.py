@@ -33,7 +33,7 @@ def inquire(site: Site, placements: list[Placement]) -> tuple[list[Rows | Deferr
         tasks.append(task)
         return None
 
-    InboxInquiry(site.shards, IDENTITY, placements, answers.append).start(offer)
+    InboxInquiry(site.shards, IDENTITY, placements, answers.append, 0.0).start(offer)
     return answers, tasks
 
 
@@ -109,7 +109,7 @@ def test_a_lane_that_fails_unexpectedly_is_no_answer(site: Site) -> None:
         return None
 
     with capture_logs() as lines:
-        InboxInquiry(site.shards, IDENTITY, HERE, answers.append).start(offer)
+        InboxInquiry(site.shards, IDENTITY, HERE, answers.append, 0.0).start(offer)
     for task in tasks:
         task.run()
 
