@@ -77,6 +77,7 @@ def test_what_is_due_is_extended_for_a_whole_lease_from_then_on(care: Care) -> N
         assert held.expires_at == care.time.seconds + LEASE_SECONDS
 
     assert care.extended() == ids([held]) * 10
+    assert (care.leases.extended, care.leases.lost) == (10, 0)
     assert care.queue.receive(10, timedelta(), LEASE) == []
 
 
@@ -273,3 +274,13 @@ def test_the_keeper_s_thread_ends_when_it_is_stopped(care: Care) -> None:
     thread.join(10)
 
     assert not thread.is_alive()
+
+
+def test_losses_are_counted(care: Care) -> None:
+    """Each delivery once: operators are told when there are many."""
+    care.take(3)
+    care.time.pass_time(LEASE_SECONDS + 1)
+    care.leases.extend_due()
+    care.leases.extend_due()
+
+    assert (care.leases.extended, care.leases.lost) == (0, 3)
