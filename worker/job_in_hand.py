@@ -102,11 +102,6 @@ class JobInHand:
         """Set when the lease of the delivery that the job came with was lost."""
         return self.held[0].lost
 
-    @property
-    def concluded(self) -> bool:
-        """Whether the job came to its conclusion: nothing more is to be told of how far it is."""
-        return self._concluded
-
     def standing(self, away: Collection[str]) -> Standing:
         """How far the job is, with the customers that wait in the job's order; `away` names shards."""
         with self._lock:

@@ -161,7 +161,6 @@ class JobMachine(RuleBasedStateMachine):
         standing = self.stage.job.standing(away=())
         assert (standing.done, standing.total) == (with_outcome, len(self.stage.job.parts))
         assert standing.waiting == ()
-        assert self.stage.job.concluded is bool(self.stage.concluded)
 
     @invariant()
     def its_conclusion_is_the_weightiest_of_its_ends(self) -> None:

@@ -34,12 +34,10 @@ def test_a_customer_that_waits_for_another_reason_is_not_said_to_wait_for_its_sh
     assert stage.job.standing({"eu1"}) == Standing(0, 4, ("c-3",))
 
 
-def test_a_job_is_concluded_with_its_last_part() -> None:
-    """From then on nothing more is told of how far it is."""
+def test_nobody_waits_for_a_job_whose_last_part_has_ended() -> None:
+    """Even if its shard is away by then."""
     stage = Stage(1)
     stage.start()
-    before = stage.job.concluded
     stage.end(0)
 
-    assert (before, stage.job.concluded) == (False, True)
     assert stage.job.standing({"eu0"}) == Standing(1, 1, ())
