@@ -7,6 +7,8 @@ from typing import Any, Final
 from tests.support.systemd_box import Box
 from tests.support.world import World, wait_until
 
+# A look starts a program.
+PAUSE_SECONDS: Final = 0.2
 DROP_IN: Final = "/run/systemd/system/shardworker@.service.d/world.conf"
 # The units' sandbox, but for the world's directory, which holds its shards' files and the embedded queue.
 SETTINGS: Final = """
@@ -53,7 +55,7 @@ class SystemdWorld:
         """The lines of the program's own log."""
         return [json.loads(line) for line in self.journal(instance) if line.startswith("{")]
 
-    def events(self, instance: int, name: str) -> list[dict[str, Any]]:
+    def events(self, instance: int | str, name: str) -> list[dict[str, Any]]:
         """An instance's lines of one event."""
         return [line for line in self.log(instance) if line["event"] == name]
 
@@ -71,7 +73,13 @@ class SystemdWorld:
         wait_until(
             lambda: self.box.show(unit(instance), *properties) == properties,
             f"{unit(instance)} to have {properties}",
+            PAUSE_SECONDS,
         )
+
+    def wait_for_event(self, instance: int | str, name: str) -> dict[str, Any]:
+        """The first line of an event, when it is there."""
+        wait_until(lambda: bool(self.events(instance, name)), f"{instance}'s event {name}", PAUSE_SECONDS)
+        return self.events(instance, name)[0]
 
     def wait_for_file(self, path: Path) -> Path:
         """Wait until a file is there that has this beginning; what it is called."""

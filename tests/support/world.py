@@ -263,12 +263,12 @@ def job(job_id: str, customers: Iterable[Any] = ("c-0",), **fields: Any) -> dict
     }
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until the condition holds; fails after a minute."""
+def wait_until(condition: Callable[[], bool], what: str, pause_seconds: float = 0.02) -> None:
+    """Wait until the condition holds; fails after a minute. A look that costs much wants a longer pause."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE_SECONDS:.0f} s in vain for {what}"
-        time.sleep(0.02)
+        time.sleep(pause_seconds)
 
 
 def without_times(result: dict[str, Any]) -> dict[str, Any]:

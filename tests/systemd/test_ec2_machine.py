@@ -11,7 +11,7 @@ from tests.support.auto_scaling import GROUP, HOOK, AutoScalingSite, auto_scalin
 from tests.support.imds import SPOT, FakeMetadata
 from tests.support.listed_lines import assert_listed
 from tests.support.systemd_world import SystemdWorld, unit
-from tests.support.world import CUSTOMERS, job, wait_until
+from tests.support.world import CUSTOMERS, job
 from tests.systemd.conftest import MakeWorld
 
 # The first one also installs the worker.
@@ -70,12 +70,11 @@ class Machine:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The watcher's lines of one event."""
-        return [line for line in self.world.log(WATCHER) if line["event"] == name]
+        return self.world.events(WATCHER, name)
 
     def wait_for_event(self, name: str) -> dict[str, Any]:
         """The first line of an event, when it is there."""
-        wait_until(lambda: bool(self.events(name)), f"the event {name}")
-        return self.events(name)[0]
+        return self.world.wait_for_event(WATCHER, name)
 
     def states(self) -> list[dict[str, str]]:
         """How the instances stand."""

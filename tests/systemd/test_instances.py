@@ -11,7 +11,7 @@ from tests.support.private_server import PASSWORD
 from tests.support.server_world import Place, ServerWorld
 from tests.support.systemd_box import Box
 from tests.support.systemd_world import SystemdWorld, unit
-from tests.support.world import job, wait_until
+from tests.support.world import job
 from tests.systemd.conftest import MakeWorld
 
 # The first one also builds and installs the worker.
@@ -111,7 +111,7 @@ def test_a_handler_that_hangs_costs_its_thread_and_most_that_do_a_new_process(
     world.start(1)
     process = world.main_pid(1)
     world.world.send(slow_job(world, "hangs-1", "c-eu1"), order(2))
-    wait_until(lambda: bool(world.events(1, "worker.thread_given_up")), "the thread to be given up")
+    world.wait_for_event(1, "worker.thread_given_up")
     world.world.wait_until_settled()
     assert (world.main_pid(1), served.rows("eu1")) == (process, Counter({2: 1}))
 
@@ -134,7 +134,7 @@ def test_a_reload_takes_the_changed_file_without_a_new_process(world: SystemdWor
     world.world.config_path.write_text(f'{text}\n[types."orders.insert"]\ntimeout = "1m"\n', encoding="utf-8")
 
     world.box.run("systemctl", "reload", unit(1))
-    wait_until(lambda: bool(world.events(1, "config.reloaded")), "the configuration to be taken")
+    world.wait_for_event(1, "config.reloaded")
     world.wait_for(1, ActiveState="active", SubState="running")
 
     assert world.main_pid(1) == process

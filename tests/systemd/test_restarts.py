@@ -92,5 +92,5 @@ def send_some(world: SystemdWorld, first: int) -> list[str]:
         for number in range(first, first + 3)
     ]
     world.world.send(*jobs)
-    wait_until(lambda: sum(world.world.request.depth()) < 6, "the workers to keep up")
+    wait_until(lambda: sum(world.world.request.depth()) < 6, "the workers to keep up", 0.1)
     return [one["job_id"] for one in jobs]
