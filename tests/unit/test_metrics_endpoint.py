@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
@@ -18,6 +19,8 @@ from worker.metrics.pages import TEXT, Page
 from worker.metrics.service import read_listen
 
 PATIENCE_SECONDS = 10
+DRIP_SECONDS = 0.02
+DRIPS_MAXIMUM = 100
 
 
 def page(path: str) -> Page:
@@ -68,6 +71,40 @@ def test_who_asks_nothing_does_not_keep_others_from_it(endpoint: Endpoint) -> No
     for connection in silent:
         connection.close()
     assert get(endpoint, "/metrics")[0] == 200
+
+
+def is_dropped_while_it_drips(connection: socket.socket) -> bool:
+    """Whether who sends a request byte by byte, never to its end, is dropped."""
+    connection.settimeout(DRIP_SECONDS)
+    for _ in range(DRIPS_MAXIMUM):
+        try:
+            connection.send(b"E")
+            if not connection.recv(1):
+                return True
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("start", [b"G", b"GET /metrics HTTP/1.1\r\nX: "])
+def test_who_asks_byte_by_byte_is_dropped(start: bytes) -> None:
+    """Though each byte comes in time: it is the whole request that has to. Then others are answered."""
+    patient = Endpoint(listen_on_port("127.0.0.1", [0]), page, patience=timedelta(seconds=0.2))
+    patient.start()
+    with closing(patient):
+        slow = [
+            socket.create_connection(("127.0.0.1", port_of(patient)), PATIENCE_SECONDS)
+            for _ in range(THREADS)
+        ]
+        for connection in slow:
+            connection.sendall(start)
+        dropped = [is_dropped_while_it_drips(connection) for connection in slow]
+        for connection in slow:
+            connection.close()
+        assert dropped == [True] * THREADS
+        assert get(patient, "/metrics")[0] == 200
 
 
 def test_what_is_no_http_is_dropped(endpoint: Endpoint) -> None:

@@ -2,21 +2,27 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
+from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from worker.metrics.pages import Page
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
 THREADS: Final = 2
 BACKLOG: Final = 16
 SOCKET_MODE: Final = 0o660
 """Who may ask: the worker's user, and operators in its group."""
-TIMEOUT_SECONDS: Final = 5.0
+PATIENCE: Final = timedelta(seconds=5)
 RETRY_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
@@ -52,10 +58,14 @@ def listen_on_port(host: str, ports: Iterable[int]) -> socket.socket:
 class Endpoint:
     """Answers each request with a page, a few at a time; who is slow to ask is dropped.
 
+    `patience`: how long a whole request may take to come, and its answer to be taken.
     The first error in answering is logged, later ones are not: whoever asks will ask again.
     """
 
-    def __init__(self, listener: socket.socket, answer: Callable[[str], Page]) -> None:
+    def __init__(
+        self, listener: socket.socket, answer: Callable[[str], Page], patience: timedelta = PATIENCE
+    ) -> None:
+        self.patience_seconds = patience.total_seconds()
         self._listener = listener
         self._answer = answer
         self._failed = False
@@ -110,13 +120,47 @@ class Endpoint:
         return self._answer(path)
 
 
+class _Stream(RawIOBase):
+    """What comes and goes on a connection. Raises `TimeoutError` where the patience is at its end."""
+
+    def __init__(self, connection: socket.socket, patience_seconds: float) -> None:
+        self._connection = connection
+        self._patience_seconds = patience_seconds
+        self._deadline = time.monotonic() + patience_seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        # The socket's own time-out begins anew with each byte, and somebody may send one at a time.
+        left_seconds = self._deadline - time.monotonic()
+        if left_seconds <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left_seconds)
+        return self._connection.recv_into(buffer)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: "ReadableBuffer") -> int:
+        """Send all of it: here the socket's time-out is for the whole."""
+        self._connection.settimeout(self._patience_seconds)
+        self._connection.sendall(data)
+        return memoryview(data).nbytes
+
+
 class _Request(BaseHTTPRequestHandler):
     """One request on a connection of its own."""
 
     server: Any
-    timeout = TIMEOUT_SECONDS
     server_version = "shardworker"
     sys_version = ""
+
+    def setup(self) -> None:
+        stream = _Stream(self.request, self.server.patience_seconds)
+        self.connection = self.request
+        self.rfile = BufferedReader(stream)
+        self.wfile = stream  # type: ignore[assignment]  # unbuffered, as the base class has it too
 
     def do_GET(self) -> None:
         page = self.server.page(self.path)
