@@ -138,6 +138,7 @@ class Daemon:
             self._threads.start(f"work-{next(self._worker_numbers)}", self._assembly.work.run)
         self._assembly.lanes.dismiss(max(0, self._concurrency - threads))
         self._concurrency = threads
+        self._leave_if_most_hang()
 
     def _tell_running(self) -> None:
         assembly = self._assembly
@@ -150,6 +151,9 @@ class Daemon:
             return
         self._watch.report_given_up(thread)
         self._threads.start("record-part", instead)
+        self._leave_if_most_hang()
+
+    def _leave_if_most_hang(self) -> None:
         if len(self._assembly.work.given_up) > self._concurrency // 2:
             self._events.put(THREADS_HANG)
 

@@ -17,6 +17,7 @@ from worker.transports.base import TransportError
 from worker.watch import Watch
 
 LAST_WORDS_SECONDS: Final = 5.0
+TAKE_BACK_SECONDS: Final = 10.0
 POLL_PATIENCE_SECONDS: Final = 25.0
 LOOK_SECONDS: Final = 0.02
 
@@ -61,7 +62,7 @@ class Drain:
         )
         self._stop_taking()
         self._wait_until_empty(drain)
-        self._assembly.executor.take_back_starts()
+        self._take_back_starts()
         abandoned = self._leave()
         log.info("worker.stopped", reason=reason, settled=room.settled, abandoned=abandoned)
 
@@ -102,6 +103,11 @@ class Drain:
             # Told without having been asked, the service manager would begin to count the time for a stop.
             self._heartbeat.stopping()
         return before
+
+    def _take_back_starts(self) -> None:
+        """On a thread of its own: a shard may not answer, and the others are not to wait for that."""
+        self._threads.start("take-back-starts", self._assembly.executor.take_back_starts)
+        self._wait_while_alive("take-back-starts", TAKE_BACK_SECONDS)
 
     def _leave(self) -> int:
         """Let go of everything; how many deliveries were given back unfinished."""

@@ -19,6 +19,7 @@ from worker.held import Held, Room, charge
 from worker.leases import Leases
 from worker.letters import Letters, TooLarge
 from worker.objects import ObjectError
+from worker.pulse import move
 from worker.resending import Resender
 from worker.transports.base import Fault, Faults, Message, Transport, TransportError
 
@@ -140,6 +141,7 @@ class Settler:
             except (TooLarge, ObjectError) as error:
                 log.error("settle.failed", queue=queue.name, error_code=type(error).__name__, msg=str(error))
                 self._give_back(settlement, "unsendable")
+            move()  # each may have gone to a bucket, which may be slow
         charge([settlement.held[0] for settlement, _ in written])
         faults = self._try_to_send(queue, [message for _, message in written])
         sent: list[Settlement] = []

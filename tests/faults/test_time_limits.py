@@ -1,5 +1,6 @@
 """Handlers that take longer than they may, in real workers on a real server."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from config.headers import read_own_header
 from tests.e2e.test_once import go_on, slow_job, wait_for_start
 from tests.support.postgresql import PostgreSQLServer, running_postgresql
 from tests.support.server_world import Place, ServerWorld
-from tests.support.world import World, job
+from tests.support.world import World, job, wait_until
 
 SHARD = "eu1"
 CUSTOMER = f"c-{SHARD}"
@@ -135,6 +136,19 @@ def test_handlers_that_hang_leave_their_shard_its_connections(make_site: MakeSit
     assert worker.events("shard.away") == []
     go_on(site.world)
     assert worker.stop() == 0
+
+
+def test_threads_that_hang_are_not_what_is_left_after_a_reload(make_site: MakeSite) -> None:
+    """Two of four hang, and two are wanted from now on: the process leaves, rather than live without any."""
+    site = make_site(4, 1)
+    site.world.send(*[slow_job(site.world, f"stuck-{number}", [CUSTOMER], number) for number in (1, 2)])
+    worker = site.world.start_worker()
+    wait_until(lambda: len(worker.events("worker.thread_given_up")) == 2, "two threads that are given up")
+    path = site.world.config_path
+    path.write_text(path.read_text().replace("concurrency = 4", "concurrency = 2"))
+    worker.signal(signal.SIGHUP)
+    assert worker.wait() == 1
+    assert worker.wait_for_event("worker.stopping")["reason"] == "most worker threads hang"
 
 
 def test_a_worker_whose_threads_mostly_hang_leaves_to_be_started_again(make_site: MakeSite) -> None:

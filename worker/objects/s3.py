@@ -62,22 +62,24 @@ class S3Store:
     def put(self, bucket: str, key: str, data: bytes) -> None:
         """See `ObjectStore.put`."""
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         try:
             self._connected().put_object(Bucket=bucket, Key=key, Body=data)
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
             raise _unavailable(error, f"Writing {key!r} to the bucket {bucket}") from error
         self._meter.note_bytes("written", len(data))
 
     def check(self, bucket: str) -> list[str]:
         """See `ObjectStore.check`. It asks for what `s3:ListBucket` allows, which the worker needs too."""
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         try:
             self._connected().head_bucket(Bucket=bucket)
         except ClientError as error:
             return [_bucket_fault(bucket, _code(error))]
-        except BotoCoreError as error:
+        except (BotoCoreError, ResponseParserError) as error:
             return [f"The bucket {bucket} cannot be asked ({_code(error)}): check network and credentials."]
         return []
 
@@ -90,11 +92,12 @@ class S3Store:
 
     def _get(self, bucket: str, key: str, version_id: str | None) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         try:
             version = {} if version_id is None else {"VersionId": version_id}
             answer = self._connected().get_object(Bucket=bucket, Key=key, **version)  # type: ignore[arg-type]
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
             raise _read_fault(error, bucket, key, version_id) from error
         self._meter.note_bytes("read", answer["ContentLength"])
         return answer["Body"]
@@ -128,7 +131,8 @@ class S3Store:
 
 
 def _code(error: Exception) -> str:
-    response: dict[str, Any] = getattr(error, "response", {})
+    # a read time-out and a closed connection have the attribute, and None in it
+    response: dict[str, Any] = getattr(error, "response", None) or {}
     code = response.get("Error", {}).get("Code")
     return str(code) if code else type(error).__name__
 

@@ -7,6 +7,7 @@ from threading import Event
 from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from worker.transports.addresses import SqsAddress
 from worker.transports.base import (
@@ -232,7 +233,7 @@ class SqsTransport:
         try:
             client = self._clients.polling if operation == "receive_message" else self._clients.control
             return getattr(client, operation)(**parameters)
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
             raise error_from(self.name, error) from None
 
     def _url(self) -> str:

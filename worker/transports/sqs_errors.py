@@ -6,7 +6,7 @@ SQS's own texts are never passed on: some of them repeat the receipt handle.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from worker.transports.base import Fault, QueueMissing, TransportError
 
@@ -32,8 +32,8 @@ def short_code(code: str) -> str:
     return code.rsplit(".", 1)[-1].rsplit("#", 1)[-1]
 
 
-def error_from(queue_name: str, error: ClientError | BotoCoreError) -> TransportError:
-    """The transport's error for one of boto3's."""
+def error_from(queue_name: str, error: Exception) -> TransportError:
+    """The transport's error for one of boto3's, or for an answer that it cannot read."""
     if not isinstance(error, ClientError):
         return TransportError(
             f"queue {queue_name}: SQS could not be asked ({type(error).__name__}); {_remedy('')}"
