@@ -7,6 +7,8 @@ from config.headers import SYMFONY_ATTRIBUTE, read_headers
 from worker.transports.base import Attribute, Delivery
 
 TRACEPARENT: Final = "traceparent"
+TRACEPARENT_CHARACTERS_MAXIMUM: Final = 512
+"""Later versions may append fields; what is longer would go on with each result, and into each span."""
 W3C: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
 )
@@ -31,7 +33,7 @@ class Trace(NamedTuple):
 def trace_of(delivery: Delivery) -> Trace | None:
     """The trace of a message: W3C's `traceparent` among its headers, else what AWS X-Ray put beside it."""
     header = _traceparent(delivery)
-    found = W3C.fullmatch(header) if header else None
+    found = W3C.fullmatch(header) if header and len(header) <= TRACEPARENT_CHARACTERS_MAXIMUM else None
     if header and found:
         return Trace(found["trace"], header)
     return None if delivery.trace_header is None else _of_aws(delivery.trace_header)

@@ -12,12 +12,13 @@ from tests.support.memory_queue import MemoryPlace
 from worker.envelope import Identity, identity_of, readable_identity
 from worker.held import Held
 from worker.letters import Letters
-from worker.trace import Trace, trace_of
+from worker.trace import TRACEPARENT_CHARACTERS_MAXIMUM, Trace, trace_of
 from worker.transports.base import Attribute, Message
 from worker.transports.sqs_wire import delivery_from, send_parameters
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
+LONGEST = f"cc{TRACEPARENT[2:]}-".ljust(TRACEPARENT_CHARACTERS_MAXIMUM, "x")
 AWS = "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1"
 
 
@@ -35,6 +36,9 @@ def held_with(traceparent: str | None = None, aws: str | None = None) -> Held:
         (None, AWS, Trace(TRACE_ID, TRACEPARENT)),
         (TRACEPARENT, AWS.replace("4bf92f35", "00000000"), Trace(TRACE_ID, TRACEPARENT)),
         (f"cc{TRACEPARENT[2:]}-later", None, Trace(TRACE_ID, f"cc{TRACEPARENT[2:]}-later")),
+        (LONGEST, None, Trace(TRACE_ID, LONGEST)),
+        (f"{LONGEST}x", None, None),
+        (f"{LONGEST}x", AWS, Trace(TRACE_ID, TRACEPARENT)),
         (None, "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736", Trace(TRACE_ID, None)),
         (
             None,
