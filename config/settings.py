@@ -210,7 +210,8 @@ class Ec2(Section):
         default=["systemctl", "stop", "shardworker.target", "shardworker@*.service"], min_length=1
     )
     hurry_command: list[str] = Field(
-        default=["systemctl", "kill", "--signal=SIGTERM", "shardworker@*.service"], min_length=1
+        default=["systemctl", "kill", "--kill-whom=main", "--signal=SIGTERM", "shardworker@*.service"],
+        min_length=1,
     )
     start_command: list[str] = Field(default=["systemctl", "start", "shardworker.target"], min_length=1)
     drain_limit: Duration = timedelta(hours=1)

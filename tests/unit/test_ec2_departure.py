@@ -100,8 +100,34 @@ def test_a_spot_notice_leaves_time_to_give_back(notice_seconds: float, drain_sec
     assert machine.asked["stop"] == 0
     if hurry_at + ROUNDING < min(drain_seconds, notice_seconds):
         assert machine.asked["hurry"] <= hurry_at + ROUNDING
-    assert machine.passed <= notice_seconds + ROUNDING
+    assert machine.passed <= max(notice_seconds, MARGIN_SECONDS) + ROUNDING
     assert machine.calls.made == []
+
+
+@given(late_seconds=st.floats(0, 3600), hurried_seconds=st.floats(0.1, MARGIN_SECONDS - 1))
+def test_a_spot_notice_whose_time_is_over_hurries_at_once_and_still_waits(
+    late_seconds: float, hurried_seconds: float
+) -> None:
+    """Seen late, or by a clock that is ahead: the workers get their margin, and the hook waits for them."""
+    machine = Machine(spot(ManualTime(), -late_seconds, "Terminated"), math.inf, hurried_seconds)
+    with capture_logs() as lines:
+        machine.run()
+
+    assert machine.asked == {"stop": 0, "hurry": 0}
+    assert machine.passed >= hurried_seconds - ROUNDING
+    assert machine.calls.made.count("complete drain") == 1
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == []
+
+
+def test_workers_are_hurried_also_where_the_turn_came_after_the_end() -> None:
+    """A watcher that was held up past the deadline tells the workers before it lets the machine go."""
+    machine = Machine(spot(ManualTime(), 120), drain_seconds=math.inf)
+    machine.run(1)
+    machine.time.seconds = machine.start + 500
+    machine.run()
+
+    assert machine.asked == {"stop": 0, "hurry": 500}
+    assert machine.departure.is_drained
 
 
 @given(seen_after_seconds=st.floats(0, 3000))
@@ -137,3 +163,8 @@ def test_workers_that_do_not_stop_are_told_of_and_waited_for_no_longer() -> None
     overdue = [line for line in lines if line["event"] == "ec2.drain_overdue"]
     assert [line["took_ms"] for line in overdue] == [round(LIMIT_SECONDS * 1000)]
     assert machine.departure.is_drained
+
+
+def test_the_second_signal_is_the_workers_alone() -> None:
+    """The default names each unit's main process: child processes of handlers are not signalled."""
+    assert "--kill-whom=main" in Ec2().hurry_command

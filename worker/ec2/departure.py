@@ -66,25 +66,29 @@ class Departure:
 
     def _bring_forward(self, leaving: Leaving) -> None:
         if leaving.deadline is not None:
-            left = leaving.deadline - self._clock.now()
+            # Seen late, or by a clock that is ahead, a notice may leave nothing; giving back takes its time.
+            left = max(leaving.deadline - self._clock.now(), self._settings.release_margin)
             self._deadline = min(self._deadline, self._clock.monotonic() + left.total_seconds())
 
     def _drain(self, now: float) -> float:
         wake_at = self._stop.turn(now)
+        if not self._stop.is_done:
+            # Before the end is looked at: also a turn that comes too late tells the workers.
+            wake_at = min(wake_at, self._hurry_when_due(now), self._deadline)
         self.is_drained = self._stop.is_done or now >= self._deadline
         if self.is_drained:
             self._log_end(now)
             return now
+        return wake_at
+
+    def _hurry_when_due(self, now: float) -> float:
         hurry_at = self._deadline - self._settings.release_margin.total_seconds()
         if now < hurry_at:
-            return min(wake_at, hurry_at)
-        self._note_hurry(now)
-        return min(wake_at, self._deadline, self._hurry.turn(now))
-
-    def _note_hurry(self, now: float) -> None:
+            return hurry_at
         if not self._hurries:
             self._hurries = True
-            log.warning("ec2.hurried", left_ms=round((self._deadline - now) * 1000))
+            log.warning("ec2.hurried", left_ms=max(0, round((self._deadline - now) * 1000)))
+        return self._hurry.turn(now)
 
     def _log_end(self, now: float) -> None:
         took_ms = round((now - self._began_at) * 1000)

@@ -74,7 +74,7 @@ def _required(metadata: Metadata, path: str) -> str:
 
 
 class Watcher:
-    """Looks at the metadata in the configured interval. It starts the workers that it stopped, no others."""
+    """Looks at the metadata in the configured interval. Starts the workers again only if it stopped them."""
 
     def __init__(
         self, settings: Settings, outlook: Outlook, machine: Machine, events: LifeEvents, clock: Clock
