@@ -10,6 +10,8 @@ from typing import Any, Final
 LEVELS: Final = ("debug", "info", "warning", "error")
 PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+")
 """A value that stands in JSON as it is, whoever wrote it."""
+LONGEST_MS: Final = 1e15
+"""Thirty thousand years; larger numbers, which JSON may hold, are no durations and may be beyond a float."""
 
 Fields = Mapping[str, Any]
 Test = Callable[[Fields], bool]
@@ -64,6 +66,11 @@ def shards_of(fields: Fields) -> list[str]:
     return [shard for shard in [*named, fields.get("shard")] if isinstance(shard, str)]
 
 
+def duration_ms(value: Any) -> float | None:
+    """The field's value in milliseconds; None where it is no duration."""
+    return value if isinstance(value, int | float) and -LONGEST_MS <= value <= LONGEST_MS else None
+
+
 def _is_one_of(name: str, values: frozenset[str]) -> Test:
     return lambda fields: str(fields.get(name)) in values
 
@@ -78,8 +85,8 @@ def _is_of_an_event(patterns: Collection[str]) -> Test:
 
 def _took_at_least(milliseconds: float) -> Test:
     def is_slow(fields: Fields) -> bool:
-        took = fields.get("total_ms")
-        return isinstance(took, int | float) and took >= milliseconds
+        took = duration_ms(fields.get("total_ms"))
+        return took is not None and took >= milliseconds
 
     return is_slow
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from worker.cli.logs_filters import duration_ms
 from worker.log_fields import FIELDS
 from worker.log_lines import printable
 
@@ -98,8 +99,9 @@ class Painter:
 
     def _field(self, name: str, value: Any) -> str:
         label = self._labels.get(name) or self._label(name)
-        if name.endswith("_ms") and isinstance(value, int | float):
-            return label + duration_text(value)
+        milliseconds = duration_ms(value) if name.endswith("_ms") else None
+        if milliseconds is not None:
+            return label + duration_text(milliseconds)
         return label + self.paint(printable(_text(value)), RED if name == "error_code" else "")
 
     def _label(self, name: str) -> str:

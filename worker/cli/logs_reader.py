@@ -12,6 +12,9 @@ from worker.cli.logs_summary import Summary
 
 UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeError)
 
+NESTING_MAXIMUM: Final = 100
+"""More is no line of the worker's; at about ten times as much Python cannot write a value any more."""
+
 
 class LogReader:
     """Takes raw lines, tells which are meant, and gathers the summary of those."""
@@ -54,10 +57,27 @@ class LogReader:
             fields = self._decode(raw)
         except UNREADABLE:
             return None
-        return fields if isinstance(fields, dict) and isinstance(fields.get("event"), str) else None
+        if not isinstance(fields, dict) or _is_too_deep(raw, fields):
+            return None
+        return fields if isinstance(fields.get("event"), str) else None
 
     def _foreign(self, raw: bytes) -> Iterator[bytes]:
         if raw and not self._tests:
             self.summary.foreign += 1
             if not self._as_json and not self._is_quiet:
                 yield self._painter.raw(raw.decode(errors="replace")).encode(errors="replace")
+
+
+def _is_too_deep(raw: bytes, fields: dict[str, Any]) -> bool:
+    if raw.count(b"[") + raw.count(b"{") <= NESTING_MAXIMUM:
+        return False
+    level: list[Any] = [fields]
+    for _ in range(NESTING_MAXIMUM):
+        level = [inner for value in level for inner in _inside(value)]
+    return bool(level)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from worker.cli.logs_filters import shards_of
+from worker.cli.logs_filters import duration_ms, shards_of
 from worker.cli.logs_lines import duration_text
 
 STEP: Final = math.log(1.02)
@@ -104,15 +104,16 @@ class Summary:
 
     def _add_delivery(self, fields: Mapping[str, Any], *, has_error: bool) -> None:
         for name, durations in self._durations.items():
-            took = fields.get(name)
-            if isinstance(took, int | float):
+            took = duration_ms(fields.get(name))
+            if took is not None:
                 durations.add(took)
+        total = duration_ms(fields.get("total_ms"))
         for name in shards_of(fields):
             shard = self._shards.setdefault(_kept(self._shards, name, OTHERS), OfShard())
             shard.jobs += 1
             shard.errors += has_error
-            if isinstance(fields.get("total_ms"), int | float):
-                shard.took.add(fields["total_ms"])
+            if total is not None:
+                shard.took.add(total)
 
     def _rows_of_durations(self) -> Iterator[Sequence[object]]:
         for name, durations in self._durations.items():
