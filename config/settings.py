@@ -210,7 +210,11 @@ class Ec2(Section):
         default=["systemctl", "stop", "shardworker.target", "shardworker@*.service"], min_length=1
     )
     hurry_command: list[str] = Field(
-        default=["systemctl", "kill", "--kill-whom=main", "--signal=SIGTERM", "shardworker@*.service"],
+        # A unit that has failed has no main process: asked for it, the command would fail and be run again.
+        default=[
+            *("systemctl", "kill", "--state=active,deactivating", "--kill-whom=main", "--signal=SIGTERM"),
+            "shardworker@*.service",
+        ],
         min_length=1,
     )
     start_command: list[str] = Field(default=["systemctl", "start", "shardworker.target"], min_length=1)
