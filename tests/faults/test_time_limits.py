@@ -1,5 +1,6 @@
 """Handlers that take longer than they may, in real workers on a real server."""
 
+import itertools
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.support.server_world import Place, ServerWorld
 from tests.support.world import World, job, wait_until
 
 SHARD = "eu1"
+NUMBERS = itertools.count()
 CUSTOMER = f"c-{SHARD}"
 MakeSite = Callable[..., "Site"]
 LIMITS = '[types."orders.slow"]\ntimeout = "1s"\n[types."orders.sleep"]\ntimeout = "1s"\n'
@@ -52,7 +54,7 @@ class Site:
         }
         queue = f"sql://{directory}/queues.db?queue="
         self.world = World(directory, f"{queue}requests", f"{queue}responses", f"{queue}failures", options)
-        name = f"limits_{concurrency}_{attempts}_{limit}"
+        name = f"limits_{next(NUMBERS)}"
         server.create_database(name)
         url = server.url(name)
         self.shards = ServerWorld(self.world, [Place(SHARD, url, url, "db", limit)])

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from tests.support.private_server import (
     PASSWORD,
@@ -53,11 +53,10 @@ class PostgreSQLServer:
 
     def execute(self, *statements: str) -> None:
         """Run statements, each a transaction of its own, as the superuser."""
-        engine = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
+        engine = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with engine.connect() as connection:
             for statement in statements:
                 connection.execute(text(statement))
-        engine.dispose()
 
     def start(self, *, file_bytes_maximum: int | None = None) -> None:
         """Start the server and wait until it answers; it can write no file larger than that."""
