@@ -23,8 +23,10 @@ class Gate:
     @contextmanager
     def together(self) -> Iterator[None]:
         """Pass with others."""
-        with waiting("waits for a part that runs alone"), self._condition:
-            self._condition.wait_for(lambda: self._alone is None and not self._alone_wanted)
+        with self._condition:
+            if not self._lets_in():
+                with waiting("waits for a part that runs alone"):
+                    self._condition.wait_for(self._lets_in)
             self._inside[threading.get_ident()] += 1
         try:
             yield
@@ -60,6 +62,9 @@ class Gate:
                 self._alone = threading.get_ident()
             self._condition.notify_all()
             return entered
+
+    def _lets_in(self) -> bool:
+        return self._alone is None and not self._alone_wanted
 
     def _is_empty(self) -> bool:
         return self._alone is None and not self._inside

@@ -191,7 +191,8 @@ class TestComingBack:
         site.metadata.aim_at(aside)
         watcher.wait_for_event("ec2.drained")
         site.metadata.aim_at("InService")
-        wait_until(lambda: site.asked() == ["stop", "start"], "the start")
+        wait_until(lambda: len(site.asked()) == 2, "the start")
+        assert site.asked() == ["stop", "start"]
 
     def test_metadata_that_fail_change_nothing(self, make_site: MakeSite) -> None:
         """Errors and a new token are neither a reason to leave nor to come back."""

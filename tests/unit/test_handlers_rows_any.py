@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from functools import partial
@@ -14,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.result import ErrorDetail
-from handlers import Reject, csv_rows, json_rows
+from handlers import csv_rows, json_rows
 from handlers.rows import RECORD_BYTES_MAXIMUM
+from tests.support.rejections import details_of
 from tests.support.row_files import Line, faults_of, read_csv, read_json
 
 
@@ -116,15 +116,6 @@ def test_rows_written_as_json_lines_are_read_as_they_were(rows: list[Plain]) -> 
     data = b"\n".join(msgspec.json.encode(row) for row in rows)
 
     assert read_json(data, Plain) == rows
-
-
-def details_of(read: Callable[[], object]) -> tuple[ErrorDetail, ...]:
-    """The details of the rejection that reading ends in; none where it succeeds."""
-    try:
-        read()
-    except Reject as rejection:
-        return tuple(rejection.details)
-    return ()
 
 
 @given(data=st.binary() | TEXT.map(lambda text: f"number,text,ratio,price,day,flag\n{text}".encode()))

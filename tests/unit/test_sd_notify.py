@@ -57,6 +57,7 @@ def test_without_a_socket_that_it_knows_nothing_is_sent(address: str) -> None:
 def test_a_manager_that_is_gone_hurts_nobody(tmp_path: Path) -> None:
     """The message is lost, nothing is raised."""
     ServiceManager(str(tmp_path / "nobody")).tell(READY)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_status_is_one_line() -> None:

@@ -24,46 +24,50 @@ from worker.version import installed_version
 CONCURRENCY_MAXIMUM: Final = 64
 
 
+ConcurrencyOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=CONCURRENCY_MAXIMUM, help="Threads that run handlers, in place of [worker]'s."),
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", "-l", min=1, help="Leave after so many settled jobs.")
+]
+TimeLimitOption = Annotated[
+    timedelta | None,
+    typer.Option(
+        "--time-limit", "-t", parser=to_duration, metavar="DURATION", help="Leave after 30s, 10m, 2h…"
+    ),
+]
+MemoryLimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--memory-limit",
+        "-m",
+        parser=to_size,
+        metavar="SIZE",
+        help="Leave when the process takes more memory than 512MiB, 2GB…",
+    ),
+]
+FailureLimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--failure-limit", "-f", min=1, help="Leave after so many jobs that failed or were rejected."
+    ),
+]
+QueueOption = Annotated[
+    list[str] | None,
+    typer.Option("--queue", metavar="NAME", help="Receive from this request queue only; can be repeated."),
+]
+
+
 def consume(
     *,
     config: ConfigOption = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=CONCURRENCY_MAXIMUM, help="Threads that run handlers, in place of [worker]'s."
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", "-l", min=1, help="Leave after so many settled jobs.")
-    ] = None,
-    time_limit: Annotated[
-        timedelta | None,
-        typer.Option(
-            "--time-limit", "-t", parser=to_duration, metavar="DURATION", help="Leave after 30s, 10m, 2h…"
-        ),
-    ] = None,
-    memory_limit: Annotated[
-        int | None,
-        typer.Option(
-            "--memory-limit",
-            "-m",
-            parser=to_size,
-            metavar="SIZE",
-            help="Leave when the process takes more memory than 512MiB, 2GB…",
-        ),
-    ] = None,
-    failure_limit: Annotated[
-        int | None,
-        typer.Option(
-            "--failure-limit", "-f", min=1, help="Leave after so many jobs that failed or were rejected."
-        ),
-    ] = None,
-    queue: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--queue", metavar="NAME", help="Receive from this request queue only; can be repeated."
-        ),
-    ] = None,
+    concurrency: ConcurrencyOption = None,
+    limit: LimitOption = None,
+    time_limit: TimeLimitOption = None,
+    memory_limit: MemoryLimitOption = None,
+    failure_limit: FailureLimitOption = None,
+    queue: QueueOption = None,
 ) -> None:
     """Receive jobs and run them until told to stop.
 
