@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -15,6 +14,7 @@ from typer.testing import CliRunner
 from tests.e2e.test_once import go_on, slow_job, wait_for_start
 from tests.faults.test_sick_shard import heal, sicken
 from tests.support.logging_state import logging_restored
+from tests.support.private_server import free_port, free_ports
 from tests.support.world import WorkerProcess, World, job, wait_until
 from tests.support.worlds import MakeWorld
 from worker.cli import build_app
@@ -22,12 +22,6 @@ from worker.metrics.names import METRICS
 from worker.status_file import socket_path
 
 STATS_EACH_SECOND = '[metrics]\nstats_interval = "1s"\n'
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Asker:
@@ -197,26 +191,26 @@ def test_stats_tells_of_two_workers_and_of_one_that_does_not_answer(sql_world: W
 
 def test_two_instances_with_one_configuration_take_a_port_each(sql_world: World) -> None:
     """Of a range, each the first that is free; a third one does its work without."""
-    first = free_port()
-    listen = {"SHARDWORKER__METRICS__LISTEN": f"127.0.0.1:{first}-{first + 1}"}
+    first, second = free_ports(2)
+    listen = {"SHARDWORKER__METRICS__LISTEN": f"127.0.0.1:{first}-{second}"}
     workers = []
     for _ in range(3):
         workers.append(sql_world.start_worker(**listen))
         workers[-1].wait_for_event("worker.started")
-        wait_until(lambda: has_taken_its_port(workers[-1], first), "a port")
+        wait_until(lambda: has_taken_its_port(workers[-1], (first, second)), "a port")
 
-    pids = {json.loads(Asker(port).get("/status")[1])["pid"] for port in (first, first + 1)}
+    pids = {json.loads(Asker(port).get("/status")[1])["pid"] for port in (first, second)}
     assert pids == {worker.process.pid for worker in workers[:2]}
-    assert workers[2].wait_for_event("worker.metrics_failed")["address"] == f"127.0.0.1:{first}-{first + 1}"
+    assert workers[2].wait_for_event("worker.metrics_failed")["address"] == f"127.0.0.1:{first}-{second}"
     for worker in workers:
         worker.signal(signal.SIGTERM)
     assert [worker.wait() for worker in workers] == [0, 0, 0]
 
 
-def has_taken_its_port(worker: WorkerProcess, first: int) -> bool:
+def has_taken_its_port(worker: WorkerProcess, ports: tuple[int, ...]) -> bool:
     if worker.events("worker.metrics_failed"):
         return True
-    for port in (first, first + 1):
+    for port in ports:
         try:
             if json.loads(Asker(port).get("/status")[1])["pid"] == worker.process.pid:
                 return True

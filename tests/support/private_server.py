@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import secrets
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ import pytest
 PASSWORD = "s3cret-of-the-tests"
 REQUIRED = "SHARDWORKER_TEST_SERVERS"
 UNPRIVILEGED_USER = "nobody"
+FIRST_PORT, LAST_PORT = 15000, 32000
+ATTEMPTS = 1000
 
 
 def skip_or_fail(reason: str) -> NoReturn:
@@ -22,12 +25,33 @@ def skip_or_fail(reason: str) -> NoReturn:
     pytest.skip(f"{reason}; {REQUIRED}=required makes this a failure")
 
 
+def free_ports(count: int) -> range:
+    """So many ports of 127.0.0.1 in a row that nobody has, and that nobody gets by chance.
+
+    They lie below those that the operating system gives to whoever asks for any: one of these, once let go,
+    may be another's at any time, and every connection that somebody opens takes one.
+    """
+    for _ in range(ATTEMPTS):
+        first = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT - count)
+        ports = range(first, first + count)
+        if all(map(_is_free, ports)):
+            return ports
+    raise AssertionError(f"no {count} free ports in a row from {FIRST_PORT} to {LAST_PORT}")
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """One such port."""
+    return free_ports(1)[0]
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def with_limited_files(command: Sequence[str | Path], bytes_maximum: int | None) -> list[str | Path]:

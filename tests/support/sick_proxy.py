@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from tests.support.private_server import free_port
+
 CHUNK_BYTES = 65536
 
 
@@ -22,8 +24,8 @@ class SickProxy:
         self._flowing.set()
         self._connections: set[socket.socket] = set()
         self._hole: list[socket.socket] = []
-        self._listener = self._listen(0)
-        self.port: int = self._listener.getsockname()[1]
+        self.port = free_port()
+        self._listener = self._listen()
 
     def refuse(self) -> None:
         """Let nobody in any more, and cut what is connected."""
@@ -56,7 +58,7 @@ class SickProxy:
             one.close()
         self._hole = []
         self._flowing.set()
-        self._listener = self._listen(self.port)
+        self._listener = self._listen()
 
     def close(self) -> None:
         """End everything."""
@@ -65,8 +67,8 @@ class SickProxy:
             one.close()
         self.cut()
 
-    def _listen(self, port: int) -> socket.socket:
-        listener = _bound(port)
+    def _listen(self) -> socket.socket:
+        listener = _bound(self.port)
         listener.listen()
         threading.Thread(target=self._serve, args=(listener,), daemon=True).start()
         return listener

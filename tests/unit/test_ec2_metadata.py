@@ -1,11 +1,11 @@
 """The metadata service's client: tokens, missing values, and everything that is no answer."""
 
-import socket
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.imds import INSTANCE_ID, FakeMetadata
+from tests.support.private_server import free_port
 from worker.ec2.metadata import Metadata, MetadataUnavailable, open_metadata
 
 
@@ -58,12 +58,8 @@ def test_a_service_that_is_switched_off_says_so(service: FakeMetadata) -> None:
 
 def test_nobody_there_is_no_answer() -> None:
     """A refused connection, as on a machine that is none of EC2's."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
     with pytest.raises(MetadataUnavailable, match="got no answer"):
-        Metadata(f"http://127.0.0.1:{port}").get("instance-id")
+        Metadata(f"http://127.0.0.1:{free_port()}").get("instance-id")
 
 
 def test_no_proxy_is_asked(service: FakeMetadata, monkeypatch: pytest.MonkeyPatch) -> None:

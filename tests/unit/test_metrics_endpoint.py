@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from config.settings import Metrics
+from tests.support.private_server import free_ports
 from worker.metrics.endpoint import THREADS, Endpoint, listen_on_path, listen_on_port
 from worker.metrics.pages import TEXT, Page
 from worker.metrics.service import read_listen
@@ -142,13 +143,11 @@ def test_a_closed_endpoint_s_threads_end() -> None:
 
 def test_the_first_free_port_is_taken() -> None:
     """Without one there is an error."""
-    with listen_on_port("127.0.0.1", [0]) as taken, listen_on_port("127.0.0.1", [0]) as other:
-        first, second = (one.getsockname()[1] for one in (taken, other))
-        other.close()
-        with listen_on_port("127.0.0.1", [first, second]) as found:
-            assert found.getsockname()[1] == second
-            with pytest.raises(OSError, match="in use"):
-                listen_on_port("127.0.0.1", [first, second])
+    first, second = free_ports(2)
+    with listen_on_port("127.0.0.1", [first]), listen_on_port("127.0.0.1", [first, second]) as found:
+        assert found.getsockname()[1] == second
+        with pytest.raises(OSError, match="in use"):
+            listen_on_port("127.0.0.1", [first, second])
 
 
 def test_a_socket_that_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
