@@ -11,7 +11,7 @@ from worker.lanes import Lanes
 
 SECOND = timedelta(seconds=1)
 DELAYS = (SECOND, timedelta(minutes=1))
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 class Piece(str):

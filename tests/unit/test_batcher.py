@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.fakes import ManualTime
 from worker.batcher import BATCH_SIZE, Batcher, Pace
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 AT_ONCE = Pace(0, lambda: False)
 SLOW = Pace(60, lambda: True)
 

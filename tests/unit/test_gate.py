@@ -7,7 +7,7 @@ import pytest
 
 from worker.gate import Gate
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 AT_ONCE = 0.0
 
 

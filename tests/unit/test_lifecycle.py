@@ -10,7 +10,7 @@ from tests.support.world import wait_until
 from worker.events import EVENTS, unknown_fields
 from worker.lifecycle import LifeEvents, Threads
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 def test_events_are_read_in_the_order_in_which_they_happened() -> None:

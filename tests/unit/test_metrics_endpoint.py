@@ -19,7 +19,7 @@ from worker.metrics.endpoint import THREADS, Endpoint, listen_on_path, listen_on
 from worker.metrics.pages import TEXT, Page
 from worker.metrics.service import read_listen
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 60.0
 DRIP_SECONDS = 0.02
 DRIPS_MAXIMUM = 100
 
