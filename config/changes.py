@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from config.problems import Location, key_path
-from config.settings import Directory, Section, Settings, Shard
+from config.section import Section
+from config.settings import Directory, Settings, Shard
 
 NAMED_WHOLE: Final = frozenset({"partners", "customers"})
 """Tables with thousands of entries, whose names are nobody's business in a log."""

@@ -53,9 +53,16 @@ class OwnHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def read_headers(attributes: Mapping[str, str]) -> dict[str, str]:
     """The headers in a message's String attributes, with those that were folded into one; plain ones win."""
-    symfony = _folded_by_symfony(attributes.get(SYMFONY_ATTRIBUTE, ""))
-    plain = {name: value for name, value in attributes.items() if name != SYMFONY_ATTRIBUTE}
-    return {**symfony, **read_own_header(attributes).folded, **plain}
+    return unfolded(attributes, read_own_header(attributes))
+
+
+def unfolded(attributes: Mapping[str, str], own: OwnHeader) -> dict[str, str]:
+    """As `read_headers`, where our own header has been read already."""
+    if not own.folded and SYMFONY_ATTRIBUTE not in attributes:
+        return dict(attributes)
+    strings = {**own.folded, **attributes}
+    symfony = _folded_by_symfony(strings.pop(SYMFONY_ATTRIBUTE, ""))
+    return {**symfony, **strings}
 
 
 def read_own_header(attributes: Mapping[str, str]) -> OwnHeader:

@@ -2,29 +2,16 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from config.measures import Duration, Size
-
-
-def _refuse_fractions(value: Any) -> Any:
-    if isinstance(value, bool | float):
-        raise ValueError("expected a whole number")  # noqa: TRY004  # pydantic collects ValueError only
-    return value
-
+from config.section import Section, Whole
+from config.symfony import Symfony
 
 LISTEN_PATTERN: Final = r"^([0-9.]+|\[[0-9a-fA-F:.]+\]|localhost):[0-9]{1,5}(-[0-9]{1,5})?$"
 """`address:port`, or with a range of ports of which the first free one is taken."""
-
-Whole = Annotated[int, BeforeValidator(_refuse_fractions)]
-
-
-class Section(BaseModel):
-    """A section of the file: unknown keys are errors, values are fixed once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Queues(Section):
@@ -178,12 +165,6 @@ class Attachments(Section):
     max_size: Size = Field(default=512 * 2**20, ge=1)
     max_disk: Size = Field(default=2 * 2**30, ge=1)
     directory: Path | None = None
-
-
-class Symfony(Section):
-    """`[symfony]`: which `type` headers (class names) are which job types."""
-
-    types: dict[str, str] = {}
 
 
 class Logging(Section):

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from config.job import Job
 from config.result import CODE_CHARACTERS_MAXIMUM, DETAILS_MAXIMUM, MESSAGE_CHARACTERS_MAXIMUM, ErrorDetail
+from config.stamps import NO_STAMPS, Stamps
 from shards.bulk import CHUNK_ROWS, insert_rows
 from shards.directory import Placement
 
@@ -157,6 +158,8 @@ class PartContext:
     clock: Callable[[], float] = field(repr=False)
     deadline: float = field(repr=False)
     """When the part's time is up, in seconds of `clock`."""
+    stamps: Stamps = field(default=NO_STAMPS, repr=False)
+    """What Symfony put on the message; empty where its sender was another."""
 
     @property
     def schema(self) -> str | None:

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
-from config.headers import TYPE_HEADER, OwnHeader, first_sent, read_headers, read_own_header
+from config.headers import TYPE_HEADER, OwnHeader, first_sent, read_own_header, unfolded
 from config.job import BadMessage, Job, JobId, JobType, PartnerId, Run, read_object, to_job
 from config.job import CorrelationId as CorrelationIdType
 from config.job import CustomerId as CustomerIdType
+from config.stamps import NO_STAMPS, Stamps
 from worker.held import Held
 from worker.trace import Trace, trace_of
 
@@ -36,6 +37,12 @@ class Envelope:
     sent_at: datetime
     trace: Trace | None = None
     trace_header: str | None = None
+    stamps: Stamps = NO_STAMPS
+
+    @property
+    def retry_count(self) -> int:
+        """How often Symfony has retried the message; none of it is an attempt of ours."""
+        return self.stamps.retry_count
 
     @property
     def born_at(self) -> datetime:
@@ -80,17 +87,19 @@ def open_envelope(body: str, held: Held, type_map: dict[str, str]) -> Envelope:
             "serializer (messenger.transport.symfony_serializer) for this transport.",
         )
     job = to_job(read_object(body))
-    headers = held.delivery.headers
-    own = _believable(read_own_header(headers), held.received_at)
+    own = read_own_header(held.delivery.headers)
+    headers = unfolded(held.delivery.headers, own)
+    own = _believable(own, held.received_at)
     return Envelope(
         job=job,
-        job_type=type_map.get(read_headers(headers).get(TYPE_HEADER, ""), job.type),
+        job_type=type_map.get(headers.get(TYPE_HEADER, ""), job.type),
         run=own.run or job.run,
         own=own,
         first_sent_at=first_sent(own, held.delivery.sent_at),
         sent_at=held.delivery.sent_at,
         trace=trace_of(held.delivery),
         trace_header=held.delivery.trace_header,
+        stamps=Stamps.read(headers) or NO_STAMPS,
     )
 
 

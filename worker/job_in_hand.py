@@ -8,6 +8,7 @@ from typing import Protocol
 
 from config.job import PartRequest
 from config.result import Error, failed
+from config.stamps import Stamps
 from handlers.registry import HandlerSpec
 from shards.directory import Placement
 from shards.inbox import Outcome, PartIdentity
@@ -41,6 +42,11 @@ class Part:
     database_seconds: float = 0.0
     progress: tuple[int, int | None] | None = None
     start_counted: bool = False
+
+    @property
+    def stamps(self) -> Stamps:
+        """What Symfony put on the message that the part came with."""
+        return self.owner.stamps
 
     def note_progress(self, done: int, total: int | None) -> None:
         """What the handler last told of its progress."""
@@ -81,6 +87,7 @@ class JobInHand:
         self.job = envelope.job
         self.job_type = envelope.job_type
         self.run = envelope.run
+        self.stamps = envelope.stamps
         self.identity = identity_of(envelope)
         self.held = [held]
         self.handler: HandlerSpec | None = None

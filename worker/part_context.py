@@ -28,6 +28,7 @@ def part_context(
         report_progress=part.note_progress,
         deadline=clock() + timeout.total_seconds(),
         clock=clock,
+        stamps=owner.stamps,
     )
 
 
