@@ -12,9 +12,11 @@ from shards.inbox import Outcome
 from tests.support.crash_databases import KINDS, SERVERS, CrashDatabases
 from tests.support.parts import identity
 from tests.support.race_stores import RaceWorker, at_once, order_work, race_workers, suspect_part
+from worker.executor import START_SETTLES_SECONDS
 from worker.reports import Ended
 
 JOBS = 6
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.mark.parametrize("count", [2, 4, 16])
@@ -68,9 +70,10 @@ def test_whatever_is_written_at_once_there_is_one_outcome(
 def test_copies_that_start_at_once_are_not_taken_for_deaths(
     tmp_path: Path, race_databases: CrashDatabases, kind: str
 ) -> None:
-    """Sixteen copies of a suspect job: one start is counted, however long its worker is about to claim."""
+    """Sixteen copies of a suspect job: one start is counted, and the others wait for its claim."""
     databases = race_databases.of(kind)
-    with race_workers(tmp_path, databases, 16) as workers, slow_to_claim(seconds=0.3):
+    stop = SettlingStop(others=15)
+    with race_workers(tmp_path, databases, 16, stop=stop) as workers, stop.watching():
         reports = at_once(workers, lambda worker: worker.executor.run(suspect_part()))
 
     outcomes = {report.outcome for report in reports if isinstance(report, Ended)}
@@ -85,16 +88,36 @@ def run(worker: RaceWorker, number: int) -> Outcome:
     return worker.store.run(identity(f"job-{number}"), order_work(number, b"by %d" % worker.number))
 
 
-@contextmanager
-def slow_to_claim(seconds: float) -> Iterator[None]:
-    """Each worker that has counted its start needs so long until it claims the part."""
-    pause, seen = threading.Event(), threading.local()
+class SettlingStop(threading.Event):
+    """The stop event of workers: one counts its start, and claims when all others have found that out.
 
-    def watch(point: Point) -> None:
-        if point == "after_commit" and not getattr(seen, "started", False):
-            seen.started = True
-            pause.wait(seconds)
+    The others wait for that start to settle for as long as it takes, not for some time.
+    """
 
-    watchers.append(watch)
-    yield
-    watchers.remove(watch)
+    def __init__(self, others: int) -> None:
+        super().__init__()
+        self._settling = threading.Barrier(others + 1, timeout=PATIENCE_SECONDS)
+        self._claimed = threading.Event()
+        self._is_first = threading.local()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """As an event's, but for a start that is to settle."""
+        if timeout != START_SETTLES_SECONDS:
+            return super().wait(timeout)
+        self._settling.wait()
+        assert self._claimed.wait(PATIENCE_SECONDS)
+        return False
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Told of what the workers pass."""
+        watchers.append(self._watch)
+        yield
+        watchers.remove(self._watch)
+
+    def _watch(self, point: Point) -> None:
+        if point == "after_commit" and not self._claimed.is_set():
+            self._is_first.here = True
+            self._settling.wait()
+        elif point == "after_claim" and getattr(self._is_first, "here", False):
+            self._claimed.set()

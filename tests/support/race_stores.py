@@ -43,15 +43,19 @@ class RaceWorker:
 
 @contextmanager
 def race_workers(
-    directory: Path, databases: Databases, count: int, lock_timeout_seconds: float = 20
+    directory: Path,
+    databases: Databases,
+    count: int,
+    lock_timeout_seconds: float = 20,
+    stop: threading.Event | None = None,
 ) -> Iterator[list[RaceWorker]]:
-    """So many workers on the first of the shards, which is empty."""
+    """So many workers on the first of the shards, which is empty; `stop` tells all of them to leave."""
     databases.clear()
     settings = settings_in(directory, (SHARD,))
     patience = timedelta(seconds=lock_timeout_seconds)
     section = ShardSection(url=databases.urls[SHARD], lock_timeout=patience, limit=1)
     every = [Shards({SHARD: section}) for _ in range(count)]
-    stop = threading.Event()
+    stop = stop or threading.Event()
     yield [
         RaceWorker(
             number,
