@@ -1,0 +1,1 @@
+"""Symfony on either end of the queues: its messages as jobs, our messages as it reads them."""
