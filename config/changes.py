@@ -7,6 +7,7 @@ from typing import Any, Final
 from config.problems import Location, key_path
 from config.section import Section
 from config.settings import Directory, Settings, Shard
+from config.symfony import Symfony
 
 NAMED_WHOLE: Final = frozenset({"partners", "customers"})
 """Tables with thousands of entries, whose names are nobody's business in a log."""
@@ -25,7 +26,8 @@ def take_changes(old: Settings, new: Settings) -> Changes:
     """What of `new` a process that runs with `old` can take; both are checked, and so is what comes out.
 
     Taken are the log's level, threads and drain, limits of shards and servers, shards that are new, job
-    types, retries and deferrals, partners, and the file's customers. A shard that is missing stays.
+    types, retries and deferrals, partners, the file's customers, and how Symfony's messages are read. A shard
+    that is missing stays.
     """
     taken = old.model_copy(
         update={
@@ -39,6 +41,7 @@ def take_changes(old: Settings, new: Settings) -> Changes:
             "shards": {**new.shards, **{name: _shard(old, new, name) for name in old.shards}},
             "servers": new.servers,
             "directory": _directory(old.directory, new.directory),
+            "symfony": _symfony(old.symfony, new.symfony),
             "logging": old.logging.model_copy(update={"level": new.logging.level}),
         }
     )
@@ -48,6 +51,11 @@ def take_changes(old: Settings, new: Settings) -> Changes:
 def _shard(old: Settings, new: Settings, name: str) -> Shard:
     before = old.shards[name]
     return before.model_copy(update={"limit": new.shards[name].limit}) if name in new.shards else before
+
+
+def _symfony(old: Symfony, new: Symfony) -> Symfony:
+    names = ("types", "fields", "constants", "messages")
+    return old.model_copy(update={name: getattr(new, name) for name in names})
 
 
 def _directory(old: Directory, new: Directory) -> Directory:

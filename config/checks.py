@@ -10,6 +10,7 @@ from config.masking import holds_password
 from config.measures import format_duration
 from config.problems import Location, found, unknown_name
 from config.settings import Partner, Settings, Shard
+from config.symfony_checks import symfony_problems
 
 SQS_LEASE_MINIMUM: Final = timedelta(seconds=3)
 SQS_LEASE_MAXIMUM: Final = timedelta(hours=12)
@@ -47,6 +48,7 @@ def find_problems(settings: Settings) -> list[Finding]:
         *_bucket_problems(settings),
         *_path_problems(settings),
         *_handler_problems(settings),
+        *(Finding(location, text) for location, text in symfony_problems(settings.symfony)),
     ]
 
 

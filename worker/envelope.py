@@ -1,25 +1,27 @@
 """The envelope: a delivery decoded, with its headers; and what can be read of one that is no job."""
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
-from config.headers import TYPE_HEADER, OwnHeader, first_sent, read_own_header, unfolded
+from config.headers import TYPE_HEADER, OwnHeader, first_sent, read_headers, read_own_header, unfolded
 from config.job import BadMessage, Job, JobId, JobType, PartnerId, Run, read_object, to_job
 from config.job import CorrelationId as CorrelationIdType
 from config.job import CustomerId as CustomerIdType
 from config.stamps import NO_STAMPS, Stamps
+from config.symfony import Symfony
 from worker.held import Held
+from worker.symfony.php_bodies import REASON, is_php_serialized
+from worker.symfony.reading import UnknownClass, job_fields, origin, read_fields
 from worker.trace import Trace, trace_of
 
 CLOCK_SKEW_MAXIMUM: Final = timedelta(minutes=5)
 """By how much the clock of whoever wrote a header may be ahead of this machine's."""
 
 RETRY_TIMES: Final = ("retried_at", "renewed_at")
-PHP_SERIALIZED: Final = re.compile(r'\s*[OaC]:\d+:\\*["{]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +80,21 @@ class Identity:
         return {"job": self.job_id} | ({} if self.trace is None else {"trace_id": self.trace.trace_id})
 
 
-def open_envelope(body: str, held: Held, type_map: dict[str, str]) -> Envelope:
-    """The envelope of a delivery, whose body may have come by claim check; raises `BadMessage`."""
-    if PHP_SERIALIZED.match(body):
-        raise BadMessage(
-            "php_serialized",
-            "The body was written by PHP's serializer and is never evaluated; configure Symfony's JSON "
-            "serializer (messenger.transport.symfony_serializer) for this transport.",
-        )
-    job = to_job(read_object(body))
-    own = read_own_header(held.delivery.headers)
-    headers = unfolded(held.delivery.headers, own)
-    own = _believable(own, held.received_at)
+def open_envelope(body: str, held: Held, symfony: Symfony) -> Envelope:
+    """The envelope of a delivery, whose body may have come by claim check.
+
+    Raises:
+        UnknownClass: it is a message of Symfony's, of a class that no job type is configured for.
+        BadMessage: it is no job.
+    """
+    attributes = held.delivery.headers
+    found = read_own_header(attributes)
+    headers = unfolded(attributes, found)
+    own = _believable(found, held.received_at)
+    job = _job(_fields(body), headers.get(TYPE_HEADER), symfony)
     return Envelope(
         job=job,
-        job_type=type_map.get(headers.get(TYPE_HEADER, ""), job.type),
+        job_type=job.type,
         run=own.run or job.run,
         own=own,
         first_sent_at=first_sent(own, held.delivery.sent_at),
@@ -101,6 +103,12 @@ def open_envelope(body: str, held: Held, type_map: dict[str, str]) -> Envelope:
         trace_header=held.delivery.trace_header,
         stamps=Stamps.read(headers) or NO_STAMPS,
     )
+
+
+def asked_at(held: Held) -> datetime:
+    """When somebody last asked for what is in the message, whether it is a job or not."""
+    own = _believable(read_own_header(held.delivery.headers), held.received_at)
+    return own.retried_at or first_sent(own, held.delivery.sent_at)
 
 
 def identity_of(envelope: Envelope) -> Identity:
@@ -119,12 +127,9 @@ def identity_of(envelope: Envelope) -> Identity:
     )
 
 
-def readable_identity(body: str, held: Held) -> Identity | None:
+def readable_identity(body: str, held: Held, symfony: Symfony) -> Identity | None:
     """What can be read of a message that is no job; None where job id or partner cannot be."""
-    try:
-        fields = read_object(body, exact=False)
-    except BadMessage:
-        return None
+    fields = readable_fields(body, held.delivery.headers, symfony)
     job_id, partner_id = _read(fields.get("job_id"), JobId), _read(fields.get("partner_id"), PartnerId)
     if job_id is None or partner_id is None:
         return None
@@ -139,6 +144,36 @@ def readable_identity(body: str, held: Held) -> Identity | None:
         trace_of(held.delivery),
         held.delivery.trace_header,
     )
+
+
+def readable_fields(body: str, attributes: Mapping[str, str], symfony: Symfony) -> dict[str, Any]:
+    """A body's fields by the names that a job's have, as far as they can be told; never raises."""
+    try:
+        fields = read_object(body, exact=False)
+    except BadMessage:
+        return {}
+    class_name = read_headers(attributes).get(TYPE_HEADER)
+    return fields if class_name is None else read_fields(fields, class_name, symfony).fields
+
+
+def _fields(body: str) -> dict[str, Any]:
+    try:
+        return read_object(body)
+    except BadMessage:
+        if is_php_serialized(body):
+            raise BadMessage("php_serialized", REASON) from None
+        raise
+
+
+def _job(fields: dict[str, Any], class_name: str | None, symfony: Symfony) -> Job:
+    if class_name is None:
+        return to_job(fields)
+    try:
+        return to_job(job_fields(fields, class_name, symfony))
+    except BadMessage as error:
+        if isinstance(error, UnknownClass) or not symfony.reads_messages:
+            raise
+        raise BadMessage(error.code, f"{error} {origin(class_name)}") from error
 
 
 def _believable(own: OwnHeader, received_at: datetime) -> OwnHeader:

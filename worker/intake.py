@@ -21,7 +21,7 @@ from worker.claim_check import is_pointer, resolve
 from worker.clock import Clock
 from worker.conclusion import Answer, Bury, Conclusion, Deferral, Reason, Return
 from worker.defects import Defects
-from worker.envelope import Envelope, Identity, identity_of, open_envelope, readable_identity
+from worker.envelope import Envelope, Identity, asked_at, identity_of, open_envelope, readable_identity
 from worker.facts import Facts
 from worker.held import Held
 from worker.inbox_look import OfferTask, Rows, came_before, look_first, start_knowing
@@ -30,6 +30,7 @@ from worker.objects import ObjectStore, ObjectStoreUnavailable
 from worker.part_files import Admit, place, provide_files
 from worker.refusal import InboxInquiry, Refuse
 from worker.routing import Postpone, Route, Router, TooOld, part_identities
+from worker.symfony.reading import UnknownClass
 
 CLAIM_CHECK_BYTES_MAXIMUM: Final = 64 * 2**20
 
@@ -113,7 +114,9 @@ class Intake:
 
     def _take_body(self, held: Held, body: str) -> None:
         try:
-            envelope = open_envelope(body, held, self._settings.symfony.types)
+            envelope = open_envelope(body, held, self._settings.symfony)
+        except UnknownClass as error:
+            self._refuse_unknown(held, body, error)
         except BadMessage as error:
             self._refuse_unreadable(held, body, Refuse(error.code, str(error)))
         else:
@@ -236,9 +239,18 @@ class Intake:
         inquiry = InboxInquiry(self._shards, identity, asked, known, held.started_at)
         inquiry.start(self._ways.offer_task)
 
+    def _refuse_unknown(self, held: Held, body: str, error: UnknownClass) -> None:
+        """Refuse a message of a class that stays unknown; the next version's is for a worker of that one."""
+        wait = self._router.grace(asked_at(held))
+        if wait is None:
+            self._refuse_unreadable(held, body, Refuse(error.code, str(error)))
+        else:
+            identity = readable_identity(body, held, self._settings.symfony)
+            self._settle(held, Return(wait, error.code), identity)
+
     def _refuse_unreadable(self, held: Held, body: str, refusal: Refuse) -> None:
         """Bury a message that is no job; answer it if it can be and the inbox knows nothing of its id."""
-        identity = readable_identity(body, held)
+        identity = readable_identity(body, held, self._settings.symfony)
         bury = Bury(Reason(refusal.code, str(refusal)))
         if identity is None:
             self._settle(held, bury, None)

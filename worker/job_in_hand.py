@@ -8,7 +8,6 @@ from typing import Protocol
 
 from config.job import PartRequest
 from config.result import Error, failed
-from config.stamps import Stamps
 from handlers.registry import HandlerSpec
 from shards.directory import Placement
 from shards.inbox import Outcome, PartIdentity
@@ -42,11 +41,6 @@ class Part:
     database_seconds: float = 0.0
     progress: tuple[int, int | None] | None = None
     start_counted: bool = False
-
-    @property
-    def stamps(self) -> Stamps:
-        """What Symfony put on the message that the part came with."""
-        return self.owner.stamps
 
     def note_progress(self, done: int, total: int | None) -> None:
         """What the handler last told of its progress."""

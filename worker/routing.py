@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from config.digest import part_digests
@@ -131,12 +131,17 @@ class Router:
         except DirectoryUnavailable as error:
             raise Postpone(Deferral(self._settings.deferral.busy_delay, "directory_away")) from error
 
+    def grace(self, asked_at: datetime) -> timedelta | None:
+        """How long what is unknown here waits for a worker that may know it; None: it has waited enough.
+
+        A worker of the version before must not refuse what the version after it knows.
+        """
+        left = asked_at + self._settings.deferral.unknown_grace - self._clock.now()
+        return min(left, UNKNOWN_DELAY) if left > timedelta() else None
+
     def _unknown(self, code: str, message: str, envelope: Envelope) -> Refuse | Postpone:
-        # A worker of the version before must not refuse what the version after it knows.
-        left = envelope.asked_at + self._settings.deferral.unknown_grace - self._clock.now()
-        if left > timedelta():
-            return Postpone(Deferral(min(left, UNKNOWN_DELAY), code))
-        return Refuse(code, message)
+        wait = self.grace(envelope.asked_at)
+        return Refuse(code, message) if wait is None else Postpone(Deferral(wait, code))
 
 
 def wait_for(placement: Placement) -> Deferral | None:

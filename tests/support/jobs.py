@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from config.settings import Settings
+from config.symfony import Symfony
 from shards.directory import Placement, PlacementState
 from shards.engines import Shards
 from shards.inbox import create_inbox
@@ -58,9 +59,9 @@ def held_of(
     return Held(delivery, source, received_at, 1000.0, 1060.0)
 
 
-def envelope_of(held: Held, types: dict[str, str] | None = None) -> Envelope:
+def envelope_of(held: Held, symfony: Symfony | None = None) -> Envelope:
     """The delivery decoded."""
-    return open_envelope(held.delivery.body, held, types or {})
+    return open_envelope(held.delivery.body, held, symfony or Symfony())
 
 
 def placement_of(

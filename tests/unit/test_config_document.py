@@ -23,6 +23,7 @@ SECTIONS: dict[str, tuple[str | int, ...]] = {
     '[servers."db1.internal:5432"]': ("servers", "db1.internal:5432"),
     "[directory.catalog]": ("directory", "catalog"),
     "[directory.customers]": ("directory", "customers", "c-1"),
+    "[symfony.messages]": ("symfony", "messages", "App\\Message\\ImportJob"),
     "[[handlers.insert]]": ("handlers", "insert", 0),
     **{f"[{name}]": (name,) for name in sorted(set(Settings.model_fields) - NAMED_BY_THE_FILE)},
 }

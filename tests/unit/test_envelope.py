@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.job import BadMessage
+from config.symfony import Symfony
 from tests.support.fakes import NOON
 from tests.support.jobs import envelope_of, held_of, job_fields
 from worker.envelope import (
@@ -24,7 +25,7 @@ from worker.transports.base import Attribute
 
 YESTERDAY = NOON - timedelta(days=1)
 SYMFONY_TYPE = "App\\Message\\InsertOrders"
-TYPES = {SYMFONY_TYPE: "orders.insert"}
+SYMFONY = Symfony(types={SYMFONY_TYPE: "orders.insert"})
 
 
 def opened(header: dict[str, Any] | None = None, **fields: Any) -> Envelope:
@@ -48,14 +49,14 @@ def test_the_type_header_wins_where_the_configuration_maps_it(
     headers = {name: Attribute("String", value) for name, value in attributes.items()}
     held = held_of(job_fields(type="from.body"), attributes=headers)
 
-    assert envelope_of(held, TYPES).job_type == job_type
+    assert envelope_of(held, SYMFONY).job_type == job_type
 
 
 def test_a_number_attribute_is_no_header() -> None:
     """Only attributes of type String are read, as Symfony does."""
     held = held_of(job_fields(), attributes={"type": Attribute("Number", "7")})
 
-    assert envelope_of(held, {"7": "other.type"}).job_type == "orders.insert"
+    assert envelope_of(held, Symfony(types={"7": "other.type"})).job_type == "orders.insert"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_a_deliberate_retry_is_not_from_the_future(name: str, ahead: timedelta, 
 def test_a_body_of_php_s_serializer_is_named_as_such(body: str) -> None:
     """It is never evaluated; the message says what to configure."""
     with pytest.raises(BadMessage, match="symfony_serializer") as error:
-        open_envelope(body, held_of(body), {})
+        open_envelope(body, held_of(body), Symfony())
 
     assert error.value.code == "php_serialized"
 
@@ -157,7 +158,7 @@ def test_a_body_of_php_s_serializer_is_named_as_such(body: str) -> None:
 def test_what_is_no_job_is_a_bad_message(body: str) -> None:
     """Not a crash."""
     with pytest.raises(BadMessage):
-        open_envelope(body, held_of(body), {})
+        open_envelope(body, held_of(body), Symfony())
 
 
 def test_the_identity_of_a_job_is_who_is_answered() -> None:
@@ -192,13 +193,13 @@ def test_what_can_be_read_of_a_bad_message_is_read(fields: dict[str, Any], ident
     """Each field by itself; without job id or partner nobody can be answered."""
     body = json.dumps(job_fields(**fields))
 
-    assert readable_identity(body, held_of(body)) == identity
+    assert readable_identity(body, held_of(body), Symfony()) == identity
 
 
 @pytest.mark.parametrize("body", ["", "[1]", "no json", "{"])
 def test_nothing_can_be_read_of_what_is_no_json_object(body: str) -> None:
     """Nobody is known who could be answered."""
-    assert readable_identity(body, held_of(body)) is None
+    assert readable_identity(body, held_of(body), Symfony()) is None
 
 
 values = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.text(max_size=3))
@@ -209,6 +210,6 @@ objects = st.dictionaries(st.sampled_from(list(job_fields())), values).map(json.
 def test_no_body_whatever_breaks_the_decoder(body: str) -> None:
     """It is a job, or a bad message."""
     held = held_of(body)
-    readable_identity(body, held)
+    readable_identity(body, held, Symfony())
     with suppress(BadMessage):
-        assert open_envelope(body, held, {}).run >= 1
+        assert open_envelope(body, held, Symfony()).run >= 1

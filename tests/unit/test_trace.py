@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from config.symfony import Symfony
 from tests.support.fakes import ManualTime, MemoryStore
 from tests.support.jobs import envelope_of, held_of, job_fields
 from tests.support.memory_queue import MemoryPlace
@@ -101,7 +102,7 @@ class TestLetters:
 
     def test_a_refused_message_s_result_carries_it_too(self) -> None:
         """What is no job can still be traced."""
-        identity = readable_identity(json.dumps(job_fields(payload=None)), held_with(None, AWS))
+        identity = readable_identity(json.dumps(job_fields(payload=None)), held_with(None, AWS), Symfony())
 
         assert identity is not None
         assert (identity.trace, identity.trace_header) == (Trace(TRACE_ID, TRACEPARENT), AWS)

@@ -7,8 +7,9 @@ from typing import Any
 
 from config.headers import OwnHeader, read_own_header
 from config.settings import Settings
-from worker.cli.bodies import fields_of, full_body, text_of
+from worker.cli.bodies import full_body, text_of
 from worker.cli.common import open_queue
+from worker.envelope import readable_fields
 from worker.transports.base import Delivery
 
 
@@ -67,7 +68,7 @@ def failed_messages(settings: Settings, maximum: int) -> Iterator[FailedMessage]
 def read_failed(settings: Settings, delivery: Delivery) -> FailedMessage:
     """What a delivery of the failure queue says; its body fetched where it lies in a bucket."""
     body = full_body(settings, delivery.body)
-    fields = fields_of(body)
+    fields = readable_fields(body, delivery.headers, settings.symfony)
     return FailedMessage(
         delivery=delivery,
         job_id=text_of(fields.get("job_id")),

@@ -112,7 +112,7 @@ class Retrier:
         now = ready.delivered.sent_at
         held = Held(ready.delivered, target, now, 0.0, 0.0)
         try:
-            envelope = open_envelope(ready.failed.body, held, {})
+            envelope = open_envelope(ready.failed.body, held, self._settings.symfony)
         except BadMessage:
             return False
         return now - envelope.born_at > self._settings.inbox.retention

@@ -15,6 +15,7 @@ from config.settings import Settings
 from worker.claim_check import offload
 from worker.cli.common import ConfigOption, open_queue, open_settings, open_store, to_duration
 from worker.cli.errors import CommandError
+from worker.symfony.reading import job_fields
 from worker.transports.base import Message, Transport
 from worker.transports.limits import message_size
 
@@ -26,6 +27,20 @@ class Upload(NamedTuple):
 
     key: str
     data: bytes
+
+
+class Form(NamedTuple):
+    """What the file holds: jobs, or Symfony's messages of a class."""
+
+    settings: Settings
+    class_name: str | None
+
+    def read(self, text: str) -> dict[str, Any]:
+        """A job's fields, by the names that they have there; raises `BadMessage`."""
+        fields = read_object(text)
+        return (
+            fields if self.class_name is None else job_fields(fields, self.class_name, self.settings.symfony)
+        )
 
 
 def submit(
@@ -45,6 +60,14 @@ def submit(
     lines: Annotated[
         bool, typer.Option("--lines", help="The file holds several jobs, one per line.")
     ] = False,
+    class_name: Annotated[
+        str | None,
+        typer.Option(
+            "--class",
+            metavar="CLASS",
+            help="Read the file as a Symfony message of this class, as [symfony] says.",
+        ),
+    ] = None,
     delay: Annotated[
         timedelta,
         typer.Option(
@@ -71,30 +94,31 @@ def submit(
     if lines and files:
         raise typer.BadParameter("--attach works with one job; leave out --lines.")
     text = _read(file)
-    prepared = _prepare_lines(settings, text) if lines else [_prepare(settings, text, files)]
+    form = Form(settings, class_name)
+    prepared = _prepare_lines(form, text) if lines else [_prepare(form, text, files)]
     with open_queue(settings.queues.request[0], settings) as queue:
         messages = [_message(settings, queue, job, uploads, delay) for job, uploads in prepared]
         _send(queue, [job for job, _ in prepared], messages)
 
 
-def _prepare_lines(settings: Settings, text: str) -> list[tuple[Job, list[Upload]]]:
+def _prepare_lines(form: Form, text: str) -> list[tuple[Job, list[Upload]]]:
     """A job for each line that is not empty; raises `CommandError` with the number of the first bad one."""
     prepared = []
     for number, line in enumerate(text.split("\n"), start=1):
         try:
-            prepared += [_prepare(settings, line, [])] if line.strip() else []
+            prepared += [_prepare(form, line, [])] if line.strip() else []
         except BadMessage as error:
             raise CommandError(f"Line {number}: {error} Nothing was sent.") from error
     return prepared
 
 
-def _prepare(settings: Settings, text: str, files: list[tuple[str, Path]]) -> tuple[Job, list[Upload]]:
+def _prepare(form: Form, text: str, files: list[tuple[str, Path]]) -> tuple[Job, list[Upload]]:
     """The checked job, its attachments among its fields, and what is to be uploaded for it."""
-    fields = {"job_id": uuid4().hex, **read_object(text)}
+    fields = {"job_id": uuid4().hex, **form.read(text)}
     to_job(fields)
     uploads = []
     for name, path in files:
-        upload, reference = _attachment(settings, fields, name, path)
+        upload, reference = _attachment(form.settings, fields, name, path)
         uploads.append(upload)
         fields["attachments"] = [*fields.get("attachments", ()), reference]
     return to_job(fields), uploads

@@ -1,0 +1,79 @@
+"""Checks of the section `[symfony]`: what no message could be read by, or in two ways."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from config import text
+from config.job import WIRE_FIELDS
+from config.problems import Location, found, unknown_name
+from config.symfony import REST, Symfony, SymfonyMessage
+
+CLASSES: Final = re.compile(r"[^*]+\\\*|\*|[^*]+")
+CONSTANT_FORMS: Final = {
+    "partner_id": text.PARTNER_ID,
+    "customers": text.CUSTOMER_ID,
+    "correlation_id": text.CORRELATION_ID,
+}
+
+Problems = Iterator[tuple[Location, str]]
+
+
+def symfony_problems(symfony: Symfony) -> Problems:
+    """What makes the section unusable, each with its place."""
+    yield from _class_problems(symfony)
+    yield from _type_problems(symfony)
+    yield from _field_problems(("symfony", "fields"), symfony.fields)
+    if REST in symfony.fields:
+        yield ("symfony", "fields", REST), "expected it among the fields of one class, in [symfony.messages]"
+    yield from _constant_problems(("symfony", "constants"), symfony.constants)
+    for name, message in symfony.messages.items():
+        yield from _message_problems(("symfony", "messages", name), symfony, name, message)
+
+
+def _class_problems(symfony: Symfony) -> Problems:
+    for section, names in (("types", symfony.types), ("messages", symfony.messages)):
+        for name in names:
+            if not CLASSES.fullmatch(name):
+                wanted = r"a class name, or a namespace and \* as in 'App\Message\*'"
+                yield ("symfony", section, name), f"expected {wanted}, found {found(name)}"
+
+
+def _type_problems(symfony: Symfony) -> Problems:
+    places: list[tuple[Location, str | None]] = [
+        *((("symfony", "types", name), job_type) for name, job_type in symfony.types.items()),
+        *((("symfony", "messages", name, "type"), one.type) for name, one in symfony.messages.items()),
+    ]
+    for location, job_type in places:
+        if job_type is not None and not re.match(text.JOB_TYPE, job_type):
+            yield location, f"expected a job type, found {found(job_type)}"
+
+
+def _message_problems(location: Location, symfony: Symfony, name: str, message: SymfonyMessage) -> Problems:
+    if message.type is not None and name in symfony.types:
+        yield (*location, "type"), "expected one job type for a class, found another in [symfony.types]"
+    reading = symfony.reading_of(name)
+    if reading.job_type is None and "type" not in reading.fields.values():
+        yield location, "expected a job type, found none here nor in [symfony.types]"
+    yield from _field_problems((*location, "fields"), message.fields)
+    if reading.rest_is_payload and "payload" in reading.fields.values():
+        yield (*location, "fields", REST), "expected one source of the payload, found two"
+    yield from _constant_problems((*location, "constants"), message.constants)
+
+
+def _field_problems(location: Location, fields: dict[str, str]) -> Problems:
+    for name, target in fields.items():
+        if name == REST and target != "payload":
+            yield (*location, name), f'expected "payload", found {found(target)}'
+        elif target not in WIRE_FIELDS:
+            problem = unknown_name(target, WIRE_FIELDS, "field")
+            yield (*location, name), f"expected a field of a job, found {found(target)}: {problem}"
+
+
+def _constant_problems(location: Location, constants: dict[str, str]) -> Problems:
+    for name, value in constants.items():
+        form = CONSTANT_FORMS.get(name)
+        if form is None:
+            yield (*location, name), unknown_name(name, CONSTANT_FORMS, "constant")
+        elif not re.match(form, value):
+            yield (*location, name), f"expected text of the form {form}, found {found(value)}"
