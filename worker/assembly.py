@@ -30,7 +30,7 @@ from worker.middleware import load_middleware
 from worker.objects import ObjectStore, open_object_store
 from worker.options import ConsumeOptions
 from worker.preparer import Preparer
-from worker.receiver import Receiver
+from worker.receiver import Polling, Receiver
 from worker.routing import Router
 from worker.running_results import RunningResults
 from worker.settler import Outlets, Settler
@@ -100,13 +100,15 @@ class _Assembler:
         self._concurrency = concurrency(settings, options)
         self._urls = options.queues or tuple(settings.queues.request)
         self._room = Room(
+        self._options = options
             settings.worker.in_hand_max,
             options.limit,
             on_limit=lambda: tell("limit"),
             on_empty=lambda: tell("empty"),
             receivers=len(self._urls),
         )
-        self._leases = Leases(settings.worker.lease.total_seconds(), clock)
+        keepalive = None if options.keepalive is None else options.keepalive.total_seconds()
+        self._leases = Leases(settings.worker.lease.total_seconds(), clock, keepalive)
 
     def assemble(self) -> Assembly:
         """The whole, back to front: each stage is given the one that it hands over to."""
@@ -182,8 +184,8 @@ class _Assembler:
         )
 
     def _receiver(self, source: Transport, preparer: Preparer) -> Receiver:
-        lease = self._settings.worker.lease
-        return Receiver(source, lease, self._room, self._leases, preparer.put, self._clock, self._stop)
+        polling = Polling(self._settings.worker.lease, self._options.fetch_size, self._options.sleep)
+        return Receiver(source, polling, self._room, self._leases, preparer.put, self._clock, self._stop)
 
 
 def concurrency(settings: Settings, options: ConsumeOptions) -> int:

@@ -18,9 +18,9 @@ TURN_GRACE_SECONDS = 60.0
 log = structlog.get_logger()
 
 
-def renewal_moment(expires_at: float, lease_seconds: float) -> float:
-    """When to extend a lease that ends at `expires_at`: half of its length before the end."""
-    return expires_at - lease_seconds / 2
+def renewal_moment(expires_at: float, lease_seconds: float, renewal_seconds: float) -> float:
+    """When to extend a lease that ends at `expires_at`: so long after it was begun or extended."""
+    return expires_at - lease_seconds + renewal_seconds
 
 
 def retry_moment(now: float, expires_at: float) -> float:
@@ -32,9 +32,9 @@ def retry_moment(now: float, expires_at: float) -> float:
     return min(now + pause_seconds, expires_at)
 
 
-def gather_moment(now: float, lease_seconds: float) -> float:
+def gather_moment(now: float, renewal_seconds: float) -> float:
     """Leases due before this moment are extended together with those due now, to fill the batches."""
-    return now + lease_seconds / 10
+    return now + renewal_seconds / 5
 
 
 class Leases:
@@ -43,12 +43,15 @@ class Leases:
     A lease that could not be extended before its end is *lost*: the delivery's event is set, so that its
     parts and the settler know. An expired lease is never extended: another worker may hold it already.
     `extended` and `lost` count since the start; only the thread of `run` writes them.
+
+    A lease is extended when `renewal_seconds` have passed of it: by default, and at most, half of it.
     """
 
-    def __init__(self, lease_seconds: float, clock: Clock) -> None:
+    def __init__(self, lease_seconds: float, clock: Clock, renewal_seconds: float | None = None) -> None:
         self.extended = 0
         self.lost = 0
         self._lease_seconds = lease_seconds
+        self._renewal_seconds = min(renewal_seconds or lease_seconds / 2, lease_seconds / 2)
         self._lease = timedelta(seconds=lease_seconds)
         self._clock = clock
         self._lock = threading.Lock()
@@ -59,7 +62,7 @@ class Leases:
         """Take the leases of what was just received into care."""
         with self._lock:
             for one in held:
-                self._due[one] = renewal_moment(one.expires_at, self._lease_seconds)
+                self._due[one] = self._renewal_moment(one)
 
     def drop(self, held: Held) -> None:
         """Forget the lease of a delivery that was acked or released."""
@@ -90,11 +93,14 @@ class Leases:
         with self._lock:
             nearest = min(self._due.values(), default=now + self._lease_seconds)
         # A poll takes a third of a lease at most, so what comes during the sleep is due a sixth later.
-        return max(0.0, min(nearest - self._clock.monotonic(), self._lease_seconds / 8))
+        return max(0.0, min(nearest - self._clock.monotonic(), self._renewal_seconds / 4))
+
+    def _renewal_moment(self, held: Held) -> float:
+        return renewal_moment(held.expires_at, self._lease_seconds, self._renewal_seconds)
 
     def _take_due(self, now: float) -> dict[Transport, list[Held]]:
         batches: dict[Transport, list[Held]] = defaultdict(list)
-        horizon = gather_moment(now, self._lease_seconds)
+        horizon = gather_moment(now, self._renewal_seconds)
         with self._lock:
             if any(moment <= now for moment in self._due.values()):
                 for held, moment in self._due.items():
@@ -131,7 +137,7 @@ class Leases:
             if fault is None:
                 self.extended += 1
                 held.expires_at = before + self._lease_seconds
-                self._due[held] = renewal_moment(held.expires_at, self._lease_seconds)
+                self._due[held] = self._renewal_moment(held)
             else:
                 self._due[held] = retry_moment(self._clock.monotonic(), held.expires_at)
 

@@ -13,8 +13,11 @@ import structlog
 
 from worker.pulse import Monotonic, Pulse, bind
 
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP, signal.SIGUSR1)
-STOP_EVENTS: Final = ("SIGTERM", "SIGINT")
+SIGNALS: Final = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT),
+    *(signal.SIGUSR2, signal.SIGHUP, signal.SIGUSR1),
+)
+STOP_EVENTS: Final = ("SIGTERM", "SIGINT", "SIGQUIT")
 
 log = structlog.get_logger()
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from worker.transports.limits import BATCH_COUNT_MAXIMUM
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumeOptions:
@@ -11,6 +13,8 @@ class ConsumeOptions:
     `limit` counts settled jobs, `failure_limit` those of them that failed or were rejected; `memory_limit` is
     in bytes. When one of them or `time_limit` is reached, the daemon drains and leaves.
     `queues` are the request queues to receive from, each one of the configured URLs.
+    `sleep` is the pause after a receive that brought nothing, `keepalive` how often leases are renewed,
+    `fetch_size` how many messages one receive brings at most.
     """
 
     concurrency: int | None = None
@@ -19,3 +23,6 @@ class ConsumeOptions:
     memory_limit: int | None = None
     failure_limit: int | None = None
     queues: tuple[str, ...] = ()
+    sleep: timedelta = timedelta()
+    keepalive: timedelta | None = None
+    fetch_size: int = BATCH_COUNT_MAXIMUM

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -14,8 +14,8 @@ from worker.held import Held, Room, charge
 from worker.leases import Leases
 from worker.pulse import doing
 from worker.transports.base import Delivery, Transport, TransportError
+from worker.transports.limits import BATCH_COUNT_MAXIMUM
 
-BATCH_SIZE: Final = 10
 ROOM_LINGER_SECONDS: Final = 0.05
 FAILED_BASE: Final = timedelta(seconds=1)
 FAILED_MAXIMUM: Final = timedelta(minutes=1)
@@ -24,13 +24,21 @@ POLL_GRACE_SECONDS: Final = 60.0
 log = structlog.get_logger()
 
 
+class Polling(NamedTuple):
+    """How a queue is polled: the lease on what comes, how much may come at once, the pause when nothing did."""
+
+    lease: timedelta
+    fetch_size: int = BATCH_COUNT_MAXIMUM
+    sleep: timedelta = timedelta()
+
+
 class Receiver:
     """Polls one queue from a thread of its own (`run`) and hands over what came."""
 
     def __init__(
         self,
         source: Transport,
-        lease: timedelta,
+        polling: Polling,
         room: Room,
         leases: Leases,
         hand_over: Callable[[Held], None],
@@ -38,7 +46,8 @@ class Receiver:
         stop: threading.Event,
     ) -> None:
         self._source = source
-        self._lease = lease
+        self._polling = polling
+        self._lease = lease = polling.lease
         # A lease counts from before the poll, so the poll must be short beside it.
         self._wait = min(source.wait_maximum, lease / 3)
         self._room = room
@@ -61,17 +70,23 @@ class Receiver:
     def run(self) -> None:
         """Receive until stopped; a queue that is away is asked again after a growing back-off."""
         limit_seconds = self._wait.total_seconds() + POLL_GRACE_SECONDS
-        while not self._stop.is_set() and (places := self._room.reserve(BATCH_SIZE, ROOM_LINGER_SECONDS)):
+        while not self._stop.is_set() and (places := self._reserve()):
             try:
                 with doing("receives", limit_seconds):
-                    self._receive(places)
+                    received = self._receive(places)
             except TransportError as error:
                 self._failures += 1
                 self._back_off(self._failures, error)
             else:
                 self._failures = 0
+                if self._polling.sleep and not received:
+                    self._stop.wait(self._polling.sleep.total_seconds())
 
-    def _receive(self, places: int) -> None:
+    def _reserve(self) -> int:
+        return self._room.reserve(self._polling.fetch_size, ROOM_LINGER_SECONDS)
+
+    def _receive(self, places: int) -> int:
+        """Hand over what one poll brings; how much that was."""
         held: list[Held] = []
         try:
             held = self._poll(places)
@@ -80,6 +95,7 @@ class Receiver:
         for one in held:
             passed("after_receive")
             self._hand_over(one)
+        return len(held)
 
     def _poll(self, places: int) -> list[Held]:
         before = self._clock.monotonic()

@@ -70,6 +70,96 @@ def test_the_options_reach_the_daemon(tmp_path: Path, started: Started) -> None:
     )
 
 
+def test_symfony_s_own_command_line_means_the_same(tmp_path: Path, started: Started) -> None:
+    """Its short options and its forms of values: seconds, PHP's sizes."""
+    arguments = [
+        *("requests", "-l", "10", "-f", "2", "-m", "128M", "-t", "3600", "--sleep", "0.5"),
+        *("--keepalive=20", "--fetch-size", "5"),
+    ]
+    site = Site(tmp_path)
+
+    assert site.run("consume", *arguments).exit_code == 0
+    assert started[0][1] == ConsumeOptions(
+        limit=10,
+        failure_limit=2,
+        memory_limit=128 * 2**20,
+        time_limit=timedelta(hours=1),
+        queues=(site.settings.queues.request[0],),
+        sleep=timedelta(milliseconds=500),
+        keepalive=timedelta(seconds=20),
+        fetch_size=5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("134217728", 2**27), ("131072k", 2**27), ("128m", 2**27), ("1G", 2**30), ("64MB", 64 * 10**6)],
+)
+def test_sizes_are_php_s_or_ours(tmp_path: Path, text: str, size: int, started: Started) -> None:
+    """A letter alone counts in powers of two, as PHP has it."""
+    assert Site(tmp_path).run("consume", "--memory-limit", text).exit_code == 0
+    assert started[0][1].memory_limit == size
+
+
+@pytest.mark.parametrize("arguments", [["--keepalive"], ["--keepalive", "--all"], ["--keepalive", "-l1"]])
+def test_keepalive_alone_changes_nothing(tmp_path: Path, arguments: list[str], started: Started) -> None:
+    """Leases are always renewed."""
+    assert Site(tmp_path).run("consume", *arguments).exit_code == 0
+    assert started[0][1].keepalive is None
+
+
+def test_a_lease_cannot_be_renewed_later_than_its_half(tmp_path: Path, started: Started) -> None:
+    """Then one failed renewal would lose it."""
+    site = Site(tmp_path)
+
+    assert site.run("consume", "--keepalive", "60").exit_code == 0
+    late = site.run("consume", "--keepalive", "61")
+    assert late.exit_code == 2
+    assert "1m at most" in " ".join(late.stderr.split())
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["slow", "requests"], ["slow", "requests"]),
+        (["req.*"], ["requests"]),
+        ([".*"], ["requests", "slow"]),
+        (["requests", "--queues", "requests", "--queue", "slow"], ["requests", "slow"]),
+        (["--all"], []),
+        (["--all", "--exclude-receivers", "slow"], ["requests"]),
+        (["--all", "--exclude-receivers", "req.*"], ["slow"]),
+    ],
+)
+def test_queues_are_chosen_as_symfony_s_receivers(
+    tmp_path: Path, arguments: list[str], names: list[str], started: Started
+) -> None:
+    """By name, by a pattern for a whole name, or all but some; nothing chosen is what is configured."""
+    assert Site(tmp_path).run("consume", *arguments).exit_code == 0
+    assert [url.rpartition("=")[2] for url in started[0][1].queues] == names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["requests", "--exclude-receivers", "slow"], 2, "--exclude-receivers belongs to --all"),
+        (["requests", "--all"], 2, "Give the names of queues, or --all"),
+        (["--all", "--exclude-receivers", ".*"], 1, "leaves no request queue"),
+        (["--all", "--exclude-receivers", "slwo"], 1, "the file has: requests, slow."),
+        (["req"], 1, "the file has: requests, slow."),
+        (["(requests"], 1, "the file has: requests, slow."),
+    ],
+)
+def test_a_choice_that_means_nothing_is_an_error(
+    tmp_path: Path, arguments: list[str], status: int, said: str, started: Started
+) -> None:
+    """It is told in a line; the daemon is not started."""
+    result = Site(tmp_path).run("consume", *arguments)
+
+    assert (result.exit_code, started) == (status, [])
+    assert said in " ".join(result.stderr.split())
+
+
 def test_the_configuration_and_its_warnings_are_logged_at_start(tmp_path: Path, started: Started) -> None:
     """On standard output, before the daemon starts: what holds, what overrides the file, what is odd."""
     site = Site(tmp_path)
@@ -89,7 +179,7 @@ def test_a_queue_that_is_not_configured_is_an_error(tmp_path: Path, started: Sta
     result = Site(tmp_path).run("consume", "--queue", "other")
 
     assert result.exit_code == 1
-    assert "[queues] request has: requests, slow." in result.stderr
+    assert "the file has: requests, slow." in result.stderr
     assert started == []
 
 
@@ -98,9 +188,17 @@ def test_a_queue_that_is_not_configured_is_an_error(tmp_path: Path, started: Sta
     [
         ["--concurrency", "0"],
         ["--limit", "-1"],
-        ["--time-limit", "5"],
+        ["--time-limit", "0"],
+        ["--time-limit", "-5"],
+        ["--time-limit", "soon"],
         ["--memory-limit", "512"],
+        ["--memory-limit", "128X"],
         ["--failure-limit", "0"],
+        ["--sleep", "-1"],
+        ["--keepalive", "0"],
+        ["--keepalive", "requests"],
+        ["--fetch-size", "11"],
+        ["--fetch-size", "0"],
     ],
 )
 def test_impossible_options_are_wrong_usage(tmp_path: Path, arguments: list[str], started: Started) -> None:

@@ -12,10 +12,15 @@ moments = st.floats(min_value=0, max_value=1e6)
 lengths = st.floats(min_value=1, max_value=43_200)
 
 
-@given(moments, lengths)
-def test_a_lease_is_renewed_half_of_it_before_its_end(expires_at: float, lease_seconds: float) -> None:
-    """Never later: the other half is for trying again."""
-    assert renewal_moment(expires_at, lease_seconds) == pytest.approx(expires_at - lease_seconds / 2)
+@given(moments, lengths, st.floats(min_value=0.1, max_value=0.5))
+def test_a_lease_is_renewed_so_long_after_it_was_begun(
+    begun_at: float, lease_seconds: float, share: float
+) -> None:
+    """However long it is."""
+    renewal_seconds = lease_seconds * share
+    due_at = renewal_moment(begun_at + lease_seconds, lease_seconds, renewal_seconds)
+
+    assert due_at == pytest.approx(begun_at + renewal_seconds)
 
 
 @given(moments, st.floats(min_value=0.001, max_value=43_200))

@@ -28,12 +28,12 @@ LEASE = timedelta(seconds=LEASE_SECONDS)
 class Care:
     """A lease keeper over queues in memory, with time in hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, renewal_seconds: float | None = None) -> None:
         self.time = ManualTime()
         self.place = MemoryPlace(clock=lambda: self.time.seconds)
         self.queue = self.place.transport("requests")
         self.other = self.place.transport("more-requests")
-        self.leases = Leases(LEASE_SECONDS, self.time.clock)
+        self.leases = Leases(LEASE_SECONDS, self.time.clock, renewal_seconds)
 
     def take(self, count: int = 1, source: MemoryTransport | None = None) -> list[Held]:
         """Receive messages and give their leases into care."""
@@ -79,6 +79,30 @@ def test_what_is_due_is_extended_for_a_whole_lease_from_then_on(care: Care) -> N
     assert care.extended() == ids([held]) * 10
     assert (care.leases.extended, care.leases.lost) == (10, 0)
     assert care.queue.receive(10, timedelta(), LEASE) == []
+
+
+def test_leases_are_extended_as_often_as_was_asked_for() -> None:
+    """Each for a whole lease again; the keeper looks often enough for that."""
+    care = Care(renewal_seconds=5)
+    (held,) = care.take()
+    for _ in range(3):
+        care.time.pass_time(4.9)
+        assert care.leases.extend_due() <= 5 / 4
+        care.time.pass_time(0.1)
+        care.leases.extend_due()
+        assert held.expires_at == care.time.seconds + LEASE_SECONDS
+
+    assert care.extended() == ids([held]) * 3
+
+
+def test_no_lease_is_extended_later_than_in_its_half() -> None:
+    """Whatever was asked for: the other half is for trying again."""
+    care = Care(renewal_seconds=LEASE_SECONDS)
+    care.take()
+    care.time.pass_time(LEASE_SECONDS / 2)
+    care.leases.extend_due()
+
+    assert len(care.extended()) == 1
 
 
 def test_the_keeper_looks_again_when_the_next_lease_is_due(care: Care) -> None:

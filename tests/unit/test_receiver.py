@@ -11,16 +11,23 @@ from tests.support.fakes import NOON, ManualTime, QuickStop
 from tests.support.memory_queue import MemoryPlace, away, no_faults
 from worker.held import Held, Room
 from worker.leases import Leases
-from worker.receiver import Receiver
+from worker.receiver import Polling, Receiver
 from worker.transports.base import Faults, Message, TransportError
 
 LEASE = timedelta(seconds=60)
+POLLING = Polling(LEASE)
 
 
 class Desk:
     """A receiver over a queue in memory; it stops when `stop_after` messages were handed over."""
 
-    def __init__(self, capacity: int = 100, stop_after: int = 10**9, stop: QuickStop | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int = 100,
+        stop_after: int = 10**9,
+        stop: QuickStop | None = None,
+        polling: Polling = POLLING,
+    ) -> None:
         self.time = ManualTime()
         self.place = MemoryPlace(clock=lambda: self.time.seconds)
         self.queue = self.place.transport("requests")
@@ -30,7 +37,7 @@ class Desk:
         self.handed: list[Held] = []
         self._stop_after = stop_after
         self.receiver = Receiver(
-            self.queue, LEASE, self.room, self.leases, self.hand_over, self.time.clock, self.stop
+            self.queue, polling, self.room, self.leases, self.hand_over, self.time.clock, self.stop
         )
 
     def hand_over(self, held: Held) -> None:
@@ -73,6 +80,34 @@ def test_only_free_places_are_asked_for() -> None:
     desk.receiver.run()
 
     assert asked == [10, 4]
+
+
+def test_no_more_is_asked_for_than_one_receive_may_bring() -> None:
+    """However much room there is."""
+    desk = Desk(stop_after=7, polling=Polling(LEASE, fetch_size=3))
+    desk.send(8)
+    asked: list[int] = []
+
+    def note(_action: str, batch: Sequence[object]) -> Faults:
+        asked.append(len(batch))
+        return {}
+
+    desk.queue.interfere = note
+    desk.receiver.run()
+
+    assert asked == [3, 3, 3]
+    assert len(desk.handed) == 8
+
+
+def test_a_pause_comes_only_after_a_receive_that_brought_nothing() -> None:
+    """While there is something, it is fetched at once."""
+    stop = QuickStop(after=2)
+    desk = Desk(stop=stop, polling=Polling(LEASE, sleep=timedelta(seconds=3)))
+    desk.send(25)
+    desk.receiver.run()
+
+    assert len(desk.handed) == 25
+    assert stop.waits == [3.0, 3.0]
 
 
 def test_a_lease_counts_from_before_the_poll() -> None:
@@ -218,6 +253,6 @@ def test_a_poll_is_short_beside_its_lease() -> None:
     lease = timedelta(seconds=6)
     leases = Leases(6, time.clock)
     watched = Watched()
-    Receiver(watched, lease, room, leases, lambda _: None, time.clock, stop).run()  # type: ignore[arg-type]
+    Receiver(watched, Polling(lease), room, leases, lambda _: None, time.clock, stop).run()  # type: ignore[arg-type]
 
     assert waits == [timedelta(seconds=2)]

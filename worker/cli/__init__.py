@@ -22,6 +22,7 @@ from worker.cli import (
 )
 from worker.cli.errors import CommandGroup
 from worker.version import installed_version
+from worker.cli.symfony_values import KeepaliveCommand
 
 EPILOG = "Exit status: 0 done, 1 error, 2 wrong usage, 78 wrong configuration, 79 left for good."
 
@@ -45,7 +46,12 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.command("demo", short_help="Run the whole way on this machine, without AWS.")(demo.demo)
-    app.command("consume", short_help="Receive jobs and run them (messenger:consume).")(consume.consume)
+    app.command("consume", cls=KeepaliveCommand, short_help="Receive jobs and run them (messenger:consume).")(
+        consume.consume
+    )
+    app.command("stop-workers", short_help="Let workers finish and leave (messenger:stop-workers).")(
+        stop_workers.stop_workers
+    )
     app.command("submit", short_help="Put a job on the request queue ($bus->dispatch()).")(submit.submit)
     app.command("results", short_help="Show the results on the response queue.")(results.results)
     app.add_typer(

@@ -10,20 +10,37 @@ import structlog
 import typer
 
 from config.load import LoadedSettings, effective, load_settings
-from worker.cli.common import (
-    ConfigOption,
-    open_settings,
-    request_queue,
-    to_duration,
-    to_size,
-)
+from config.measures import format_duration
+from worker.cli.common import ConfigOption, open_settings
+from worker.cli.queue_names import consumed_queues
+from worker.cli.symfony_values import to_keepalive, to_memory, to_pause, to_span
 from worker.logs import logging_behind
 from worker.options import ConsumeOptions
+from worker.transports.limits import BATCH_COUNT_MAXIMUM
 from worker.version import installed_version
 
 CONCURRENCY_MAXIMUM: Final = 64
 
 
+QueuesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[QUEUE]...",
+        show_default=False,
+        help="The request queues to receive from, by name or by a pattern that fits it; all without any.",
+    ),
+]
+QueueOption = Annotated[
+    list[str] | None,
+    typer.Option("--queue", "--queues", metavar="NAME", help="The same as an option; can be repeated."),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Receive from all request queues, as without names.")]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude-receivers", metavar="NAME", help="With --all: but not from this queue; can be repeated."
+    ),
+]
 ConcurrencyOption = Annotated[
     int | None,
     typer.Option(min=1, max=CONCURRENCY_MAXIMUM, help="Threads that run handlers, in place of [worker]'s."),
@@ -34,7 +51,7 @@ LimitOption = Annotated[
 TimeLimitOption = Annotated[
     timedelta | None,
     typer.Option(
-        "--time-limit", "-t", parser=to_duration, metavar="DURATION", help="Leave after 30s, 10m, 2h…"
+        "--time-limit", "-t", parser=to_span, metavar="DURATION", help="Leave after 3600 (seconds), 10m, 2h…"
     ),
 ]
 MemoryLimitOption = Annotated[
@@ -42,9 +59,9 @@ MemoryLimitOption = Annotated[
     typer.Option(
         "--memory-limit",
         "-m",
-        parser=to_size,
+        parser=to_memory,
         metavar="SIZE",
-        help="Leave when the process takes more memory than 512MiB, 2GB…",
+        help="Leave when the process takes more memory than 512M, 2GB…",
     ),
 ]
 FailureLimitOption = Annotated[
@@ -53,29 +70,57 @@ FailureLimitOption = Annotated[
         "--failure-limit", "-f", min=1, help="Leave after so many jobs that failed or were rejected."
     ),
 ]
-QueueOption = Annotated[
-    list[str] | None,
-    typer.Option("--queue", metavar="NAME", help="Receive from this request queue only; can be repeated."),
+SleepOption = Annotated[
+    timedelta | None,
+    typer.Option(
+        parser=to_pause,
+        metavar="DURATION",
+        show_default="0",
+        help="Pause so long after a receive that brought nothing. Not needed: a receive waits for messages.",
+    ),
+]
+KeepaliveOption = Annotated[
+    timedelta | None,
+    typer.Option(
+        parser=to_keepalive,
+        metavar="[DURATION]",
+        show_default="half of [worker] lease",
+        help="Renew the leases of all that is in hand so often. They are always renewed: without a value it "
+        "changes nothing.",
+    ),
+]
+FetchSizeOption = Annotated[
+    int, typer.Option("--fetch-size", min=1, max=BATCH_COUNT_MAXIMUM, help="Messages for each receive.")
 ]
 
 
-def consume(
+def consume(  # noqa: PLR0913 - each is an option of the command
+    queues: QueuesArgument = None,
     *,
-    config: ConfigOption = None,
-    concurrency: ConcurrencyOption = None,
-    limit: LimitOption = None,
-    time_limit: TimeLimitOption = None,
-    memory_limit: MemoryLimitOption = None,
-    failure_limit: FailureLimitOption = None,
     queue: QueueOption = None,
+    every: AllOption = False,
+    excluded: ExcludeOption = None,
+    limit: LimitOption = None,
+    failure_limit: FailureLimitOption = None,
+    memory_limit: MemoryLimitOption = None,
+    time_limit: TimeLimitOption = None,
+    sleep: SleepOption = None,
+    keepalive: KeepaliveOption = None,
+    fetch_size: FetchSizeOption = BATCH_COUNT_MAXIMUM,
+    concurrency: ConcurrencyOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Receive jobs and run them until told to stop.
 
     Mirrors `messenger:consume`.
 
-    SIGTERM or Ctrl-C drains: nothing more is received, what runs is finished and answered, the rest goes
-    back to the queue. A second signal gives everything back at once. SIGUSR2 drains too, and leaves with the
-    status 79, after which the service manager does not start it again.
+    Each queue is asked by itself, and none waits for another: their order on the command line is no
+    priority.
+
+    SIGTERM, SIGQUIT or Ctrl-C drains: nothing more is received, what runs is finished and answered, the rest
+    goes back to the queue. A second signal gives everything back at once. SIGUSR2 drains too, and leaves with
+    the status 79, after which the service manager does not start it again. `shardworker stop-workers` and
+    the limits drain as well; the status is 0, after which it does.
 
     SIGHUP takes a changed configuration, SIGUSR1 writes into the log what each thread is doing.
 
@@ -86,18 +131,31 @@ def consume(
 
     loaded = open_settings(config)
     settings = loaded.settings
+    names = [*(queues or ()), *(queue or ())]
+    _check_keepalive(keepalive, settings.worker.lease)
     options = ConsumeOptions(
         concurrency=concurrency,
         limit=limit,
         time_limit=time_limit,
         memory_limit=memory_limit,
         failure_limit=failure_limit,
-        queues=tuple(request_queue(settings, name) for name in queue or ()),
+        queues=consumed_queues(settings, names, every=every, excluded=excluded or ()),
+        sleep=sleep or timedelta(),
+        keepalive=keepalive,
+        fetch_size=fetch_size,
     )
     with logging_behind(settings.logging, sys.stdout):
         _log_configuration(loaded)
         status = run_daemon(settings, options, partial(load_settings, config, os.environ))
     raise typer.Exit(status)
+
+
+def _check_keepalive(keepalive: timedelta | None, lease: timedelta) -> None:
+    """A lease that is renewed late is lost when one renewal fails."""
+    if keepalive is not None and keepalive > lease / 2:
+        raise typer.BadParameter(
+            f"--keepalive is {format_duration(lease / 2)} at most, half of [worker] lease: raise that first."
+        )
 
 
 def _log_configuration(loaded: LoadedSettings) -> None:
