@@ -1,11 +1,15 @@
 """The HTTP side of the SQS stand-in: one connection's requests, one after the other."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from tests.support.sqs_query import CONTENT_TYPE as XML
+from tests.support.sqs_query import write_answer, write_error
+
+JSON: Final = "application/x-amz-json-1.0"
 REASONS: Final = {
     200: "OK",
     400: "Bad Request",
@@ -31,6 +35,7 @@ class Connection(asyncio.Protocol):
         self._handler = handler
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._action_in_xml: str | None = None
         self.forget: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -62,15 +67,33 @@ class Connection(asyncio.Protocol):
             method, path, _ = head[0].split(" ", 2)
             self._handler.handle(self, f"{method} {path}", headers.get("x-amz-target", ""), body)
 
-    def respond(self, status: int, answer: Any, error_code: str = "") -> None:
+    def answer_in_xml(self, action: str) -> None:
+        """Answer this client, which asks for the action, as the Query protocol does."""
+        self._action_in_xml = action
+
+    def respond(self, status: int, answer: Mapping[str, Any]) -> None:
         """Write the answer, unless the client is gone."""
+        if self._action_in_xml is None:
+            self._write(status, JSON, msgspec.json.encode(answer))
+        else:
+            self._write(status, XML, write_answer(self._action_in_xml, answer))
+
+    def refuse(self, status: int, code: str, query_code: str, text: str) -> None:
+        """Write an error, unless the client is gone; it has a code in each of the two protocols."""
+        if self._action_in_xml is None:
+            error = {"__type__": code, "__type": f"com.amazonaws.sqs#{code}", "message": text}
+            self._write(
+                status, f"{JSON}\r\nx-amzn-query-error: {query_code};Sender", msgspec.json.encode(error)
+            )
+        else:
+            self._write(status, XML, write_error(query_code, text))
+
+    def _write(self, status: int, content_type: str, body: bytes) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        body = msgspec.json.encode(answer)
-        query_error = f"x-amzn-query-error: {error_code};Sender\r\n" if error_code else ""
         head = (
             f"HTTP/1.1 {status} {REASONS.get(status, 'Error')}\r\n"
-            f"Content-Type: application/x-amz-json-1.0\r\n{query_error}Content-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         self._transport.write(head.encode() + body)
 

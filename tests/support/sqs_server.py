@@ -1,4 +1,4 @@
-"""A fast SQS of our own for tests and benchmarks: the JSON protocol over HTTP on 127.0.0.1.
+"""A fast SQS of our own for tests and benchmarks: the JSON and the Query protocol over HTTP on 127.0.0.1.
 
 It honours visibility, delays, receive counts and long polls, counts every action (`counts`, `GET /counts`)
 and fails on demand (`fail_next`, `POST /faults`). Run it as a process with
@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from tests.support.sqs_connection import Connection
+from tests.support.sqs_query import read_query
 from tests.support.sqs_queue import Queue, SqsError
 from tests.support.sqs_service import Answer, Request, Service, failed_entry
 
@@ -152,6 +153,10 @@ class SqsServer:
             connection.respond(200, {})
         elif target.startswith("AmazonSQS."):
             self._act(connection, target.removeprefix("AmazonSQS."), msgspec.json.decode(body))
+        elif line == "POST /":
+            action, request = read_query(body)
+            connection.answer_in_xml(action)
+            self._act(connection, action, request)
         else:
             connection.respond(404, {})
 
@@ -171,12 +176,7 @@ class SqsServer:
             else:
                 raise SqsError(fault.code, "a fault of the stand-in's", status=fault.status)
         except SqsError as error:
-            answer = {
-                "__type__": error.code,
-                "__type": f"com.amazonaws.sqs#{error.code}",
-                "message": str(error),
-            }
-            connection.respond(error.status, answer, LEGACY_CODES.get(error.code, error.code))
+            connection.refuse(error.status, error.code, LEGACY_CODES.get(error.code, error.code), str(error))
 
     def _answer(self, connection: Connection, action: str, request: Request) -> None:
         answer = self.service.answer(action, request)
