@@ -19,6 +19,10 @@ from shards.inbox import from_microseconds, to_microseconds
 KEYS_MAXIMUM: Final = 500
 
 
+WORKERS: Final = "workers"
+"""The scope of a stop mark among the controls; what it stops is no customer's parts."""
+
+
 class Scope(StrEnum):
     """What a control stops: every customer of a shard, or one customer."""
 
@@ -76,6 +80,9 @@ _PLACED: Final = select(
 _PLACED_OF: Final = _PLACED.where(customers.c.customer_id.in_(bindparam("keys", expanding=True)))
 _PLACED_ALL: Final = _PLACED.order_by(customers.c.customer_id)
 _GRANTED: Final = select(grants).where(grants.c.partner_id.in_(bindparam("keys", expanding=True)))
+_MARKED: Final = select(controls.c.name, controls.c.since).where(
+    controls.c.scope == WORKERS, controls.c.name.in_(bindparam("keys", expanding=True))
+)
 _STORED: Final = select(customers).where(customers.c.customer_id == bindparam("of_customer"))
 
 
@@ -176,12 +183,29 @@ class Catalog:
 
     def controls(self) -> list[Control]:
         """What is stopped now, the oldest first."""
+        listed = select(controls).where(controls.c.scope != WORKERS)
         with self._asked(reading=True) as connection:
-            rows = connection.execute(select(controls).order_by(controls.c.since, controls.c.name)).mappings()
+            rows = connection.execute(listed.order_by(controls.c.since, controls.c.name)).mappings()
             return [
                 Control(row["scope"], row["name"], row["action"], from_microseconds(row["since"]))
                 for row in rows
             ]
+
+    def find_stop_marks(self, names: Sequence[str]) -> dict[str, int]:
+        """The stop marks of these names, each a number that another `set_stop_mark` changes."""
+        return {row["name"]: row["since"] for row in self._read(_MARKED, names)}
+
+    def set_stop_mark(self, name: str) -> None:
+        """Change the stop mark of this name: which workers go by it, `worker.stop_marks` says."""
+        of_name, now = _controlled(WORKERS, name), to_microseconds(self._clock())
+        with self._asked() as connection:
+            stored = connection.execute(select(controls.c.since).where(of_name)).scalar()
+            if stored is None:
+                row = {"scope": WORKERS, "name": name, "action": "stop", "since": now}
+                connection.execute(insert(controls), row)
+            else:
+                # whatever this machine's clock says: the number has to be another one
+                connection.execute(update(controls).where(of_name), {"since": max(now, stored + 1)})
 
     def close(self) -> None:
         """Close the connections that are idle."""
@@ -263,5 +287,5 @@ def _granted(partner_id: str, customer_id: str, job_type: str) -> Any:
     )
 
 
-def _controlled(scope: Scope, name: str) -> Any:
-    return and_(controls.c.scope == scope.value, controls.c.name == name)
+def _controlled(scope: str, name: str) -> Any:
+    return and_(controls.c.scope == str(scope), controls.c.name == name)

@@ -34,13 +34,15 @@ class NoCatalog(Exception):
 class OpenDirectory:
     """The directory and the grants, and how to let go of what they hold.
 
-    `shard_names` are the shards where a catalog or a function may place customers.
+    `shard_names` are the shards where a catalog or a function may place customers. `catalog` is there where
+    the directory is one.
     """
 
     directory: Directory
     grants: Grants
     shard_names: set[str]
     close: Callable[[], None]
+    catalog: Catalog | None = None
 
     def apply(self, settings: Settings) -> None:
         """Go by the file's shards, partners and customers from now on; the source of customers stays."""
@@ -78,7 +80,7 @@ def open_directory(
 
     if section.function is not None:
         source = FunctionSource(section.function, shard_names)
-        return OpenDirectory(directory(source), Grants(settings.partners), shard_names, _nothing)
+        return OpenDirectory(directory(source), Grants(settings.partners), shard_names, source.close)
     catalog = open_catalog(settings, time_of_day, for_workers=True)
     granted: CachedSource[tuple[Grant, ...]] = CachedSource(
         lambda partner_ids: _granted(catalog, partner_ids),
@@ -88,7 +90,7 @@ def open_directory(
         monotonic,
     )
     placed = directory(lambda customer_ids: checked(catalog.find(customer_ids), shard_names))
-    return OpenDirectory(placed, Grants(settings.partners, granted), shard_names, catalog.close)
+    return OpenDirectory(placed, Grants(settings.partners, granted), shard_names, catalog.close, catalog)
 
 
 def open_catalog(
@@ -133,4 +135,4 @@ def _hurried(section: ShardSection) -> ShardSection:
 
 
 def _nothing() -> None:
-    """A file and a function hold nothing open."""
+    """A file holds nothing open."""

@@ -21,6 +21,7 @@ from worker.metrics.service import Metrics
 from worker.options import ConsumeOptions
 from worker.reload import Load, Reloader
 from worker.sd_notify import ServiceManager
+from worker.stop_marks import FileStopMarks, StopWatch, names_of
 from worker.watch import Watch
 
 EXIT_DONE: Final = 0
@@ -121,6 +122,7 @@ class Daemon:
         for number in range(self._settings.worker.prepare_threads):
             start(f"prepare-{number}", assembly.preparer.run)
         for receiver in assembly.receivers:
+        start("look-for-stop", self._stop_watch().run)
             start(f"receive-{receiver.queue_name}", receiver.run)
         log.info(
             "worker.started",
@@ -139,6 +141,16 @@ class Daemon:
         self._assembly.lanes.dismiss(max(0, self._concurrency - threads))
         self._concurrency = threads
         self._leave_if_most_hang()
+    def _stop_watch(self) -> StopWatch:
+        marks = self._assembly.directory.catalog or FileStopMarks(self._settings.worker.state_directory)
+        return StopWatch(
+            marks,
+            names_of(instance_name()),
+            self._settings.directory.cache,
+            self._assembly.stop,
+            self._events.put,
+        )
+
 
     def _tell_running(self) -> None:
         assembly = self._assembly

@@ -100,6 +100,14 @@ EVENTS: Final[dict[str, Event]] = {
     "worker.thread_hangs": Event(
         ERROR,
         "A thread takes longer for what it does than it may: no ping goes out. `stack` tells where it is.",
+    "worker.sees_stop": Event(
+        ("debug",), "From now on a call of `stop-workers` is seen: its marks were read for the first time."
+    ),
+    "worker.stop_unknown": Event(
+        WARNING,
+        "Whether `stop-workers` was called cannot be told now, once for each time; the work goes on.",
+        _fields("error"),
+    ),
         _fields("thread doing lasting_ms limit_ms shard"),
     ),
     "worker.thread_given_up": Event(

@@ -89,19 +89,21 @@ def make_catalog(world: CatalogWorld) -> Iterator[Catalog]:
 def start_workers(world: CatalogWorld, catalog: Catalog) -> Iterator[list[AddressedWorker]]:
     del catalog
     numbers = count(1)
-    workers = []
-    for number in range(WORKERS):
-        url = f"sql://{world.directory}/queues.db?queue=requests-{number}"
-        queue = open_transport(url, world.settings.queues, world.settings.worker.lease)
-        queue.create()
-        process = world.start_worker(SHARDWORKER__QUEUES__REQUEST=json.dumps([url]))
-        workers.append(AddressedWorker(process, queue, numbers))
+    workers = [start_worker(world, numbers) for _ in range(WORKERS)]
     for worker in workers:
         worker.process.wait_for_event("worker.started")
     yield workers
-    assert [worker.process.stop() for worker in workers] == [0] * WORKERS
+    assert [worker.process.stop() for worker in workers] == [0] * len(workers)
     for worker in workers:
         worker.queue.close()
+
+
+def start_worker(world: CatalogWorld, numbers: Iterator[int]) -> AddressedWorker:
+    url = f"sql://{world.directory}/queues.db?queue=requests-{len(world.workers)}"
+    queue = open_transport(url, world.settings.queues, world.settings.worker.lease)
+    queue.create()
+    process = world.start_worker(SHARDWORKER__QUEUES__REQUEST=json.dumps([url]))
+    return AddressedWorker(process, queue, numbers)
 
 
 def is_done(line: Line) -> bool:
@@ -155,11 +157,13 @@ def test_while_the_catalog_is_away_known_customers_go_on(
     catalog.close()
     path = world.directory / "catalog.db"
     path.rename(world.directory / "elsewhere.db")
-    # what is open stays open on this machine's file system: a worker that never asked has to connect
-    newcomer = workers[1].end_of_a_job()
-    assert (newcomer["event"], newcomer["error_code"]) == ("job.released", "directory_away")
-    assert len(workers[1].process.events("directory.away")) == 1
+    # what is open stays open on this machine's file system: a worker that begins now has to connect
+    newcomer = start_worker(world, worker.numbers)
+    workers.append(newcomer)
+    end = newcomer.end_of_a_job()
+    assert (end["event"], end["error_code"]) == ("job.released", "directory_away")
+    assert len(newcomer.process.events("directory.away")) == 1
 
     (world.directory / "elsewhere.db").rename(path)
-    workers[1].wait_for(is_done)
-    assert len(workers[1].process.events("directory.back")) == 1
+    newcomer.wait_for(is_done)
+    assert len(newcomer.process.events("directory.back")) == 1

@@ -180,6 +180,30 @@ class CatalogProtocol:
         catalog.give_up(Scope.SHARD, "eu1")
         assert catalog.controls() == [pause_of_customer, Control(Scope.SHARD, "eu1", Action.GIVE_UP, later)]
 
+    def test_a_stop_mark_changes_whenever_it_is_set(self, catalog: Catalog) -> None:
+        """Also where the clock of who sets it stands still or goes back; each name has its own."""
+        assert catalog.find_stop_marks(["*", "host"]) == {}
+        catalog.set_stop_mark("*")
+        first = catalog.find_stop_marks(["*", "host"])
+        assert list(first) == ["*"]
+        catalog.set_stop_mark("*")
+        self.now = NOON - 3600
+        again = catalog.find_stop_marks(["*"])
+        catalog.set_stop_mark("*")
+        catalog.set_stop_mark("host")
+
+        assert first["*"] < again["*"] < catalog.find_stop_marks(["*"])["*"]
+        assert set(catalog.find_stop_marks(["*", "host", "HOST", "host:7"])) == {"*", "host"}
+
+    def test_a_stop_mark_stops_no_customer(self, catalog: Catalog) -> None:
+        """It stands among the controls, and is none."""
+        catalog.set_placement("c-1", "eu1", None, ACTIVE)
+        for name in ("*", "eu1", "c-1"):
+            catalog.set_stop_mark(name)
+
+        assert catalog.find(["c-1"]) == {"c-1": told("eu1")}
+        assert catalog.controls() == []
+
     def test_grants_are_found_by_partner(self, catalog: Catalog) -> None:
         """As pairs of customer and job type; who has none is missing."""
         assert catalog.grant("acme", "c-1", "*")

@@ -18,11 +18,12 @@ from worker.cli import (
     setup,
     shards,
     stats,
+    stop_workers,
     submit,
 )
 from worker.cli.errors import CommandGroup
-from worker.version import installed_version
 from worker.cli.symfony_values import KeepaliveCommand
+from worker.version import installed_version
 
 EPILOG = "Exit status: 0 done, 1 error, 2 wrong usage, 78 wrong configuration, 79 left for good."
 
