@@ -5,6 +5,7 @@ Under load, with the units in a real systemd: tests/systemd/test_ec2_machine.py.
 
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,8 +17,9 @@ from tests.support.auto_scaling import GROUP, HOOK, AutoScalingSite, auto_scalin
 from tests.support.ec2_site import Ec2Site, WatcherThread, ec2_section
 from tests.support.imds import STATE, FakeMetadata
 from tests.support.listed_lines import assert_listed
-from tests.support.world import World, wait_until
+from tests.support.world import PATIENCE_SECONDS, World, wait_until
 from worker.clock import Clock
+from worker.ec2 import auto_scaling, metadata
 from worker.ec2.watcher import run_watcher
 from worker.status_file import StatusFile, WorkerStatus
 
@@ -154,6 +156,30 @@ class TestSpot:
         assert worker.wait() == 0
         wait_until(lambda: bool(site.auto_scaling.completed), "the completion")
         assert site.asked() == ["stop", "hurry"]
+
+
+class TestNobodyAnswers:
+    def test_workers_are_stopped_and_hurried_all_the_same(
+        self, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Auto Scaling takes calls and is silent, then the metadata are: what is due is done meanwhile."""
+        monkeypatch.setattr(auto_scaling, "READ_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+        monkeypatch.setattr(metadata, "TIMEOUT_SECONDS", PATIENCE_SECONDS)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_AUTO_SCALING", f"http://127.0.0.1:{silent.getsockname()[1]}")
+            site = make_site('drain_limit = "2s"\nrelease_margin = "1500ms"', drain="60s")
+            worker = site.start_worker()
+            send_slow(site)
+            site.metadata.aim_at("Terminated")
+            watcher = site.watch("ec2.leaving")
+            site.metadata.answers.clear()
+
+            assert worker.wait() == 0
+            watcher.wait_for_event("ec2.hurried")
+            assert site.asked() == ["stop", "hurry"]
+            assert not watcher.events("ec2.hook_failed")
+            assert not watcher.events("ec2.metadata_failed")
+            site.metadata.answers.set()
 
 
 class TestRebalance:

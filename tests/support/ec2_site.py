@@ -80,10 +80,10 @@ class Ec2Site:
         worker.wait_for_event("worker.started")
         return worker
 
-    def watch(self) -> WatcherThread:
-        """Start the watcher on a thread; it has looked once when this returns."""
+    def watch(self, event: str = "ec2.watching") -> WatcherThread:
+        """Start the watcher on a thread; it has looked once, and said so much, when this returns."""
         self.watcher = WatcherThread(self, self.world.directory / "watcher.log")
-        self.watcher.wait_for_event("ec2.watching")
+        self.watcher.wait_for_event(event)
         return self.watcher
 
     def start_watcher(self, **environment: str) -> WorkerProcess:

@@ -20,6 +20,7 @@ class FakeMetadata:
     """The service, in a thread of its own, as a context manager. What is not among `values` is a 404.
 
     `reads` counts the values asked for with a good token; `tokens` those that are good at the moment.
+    While `answers` is not set, requests wait for that.
     """
 
     def __init__(self) -> None:
@@ -28,6 +29,8 @@ class FakeMetadata:
         self.tokens: set[str] = set()
         self.tokens_given = 0
         self.is_switched_off = False
+        self.answers = threading.Event()
+        self.answers.set()
         self._failing: Counter[str] = Counter()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *given: Handler(self, *given))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -112,6 +115,7 @@ class Handler(BaseHTTPRequestHandler):
         """Be silent."""
 
     def _answer(self, method: str) -> None:
+        self._metadata.answers.wait()
         status, text = self._metadata.answer(method, self.path, self.headers)
         body = text.encode()
         self.send_response(status)

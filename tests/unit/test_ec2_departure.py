@@ -1,6 +1,8 @@
 """The departure: what is asked of the workers when, however long they take and whatever the reason is."""
 
 import math
+import queue
+import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from unittest.mock import patch
@@ -10,10 +12,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from config.settings import Ec2
-from tests.support.auto_scaling_calls import Calls
+from tests.support.auto_scaling_calls import PATIENCE_SECONDS, Calls
 from tests.support.fakes import ManualTime
 from worker.clock import Clock
 from worker.ec2 import departure
+from worker.ec2.aside import Aside
 from worker.ec2.departure import Departure
 from worker.ec2.notices import Leaving
 
@@ -22,13 +25,20 @@ LIMIT_SECONDS = SETTINGS.drain_limit.total_seconds()
 MARGIN_SECONDS = SETTINGS.release_margin.total_seconds()
 SCALE_IN = Leaving("lifecycle", "Terminated", None, "Terminated")
 ROUNDING = 1e-3
+AT_ONCE = Aside("calls", lambda: None, start=threading.Thread.run)
 durations = st.floats(0, 2 * LIMIT_SECONDS)
 
 
 class Machine:
     """A machine whose workers take so long to stop, and so long when they are hurried; nothing is run."""
 
-    def __init__(self, leaving: Leaving, drain_seconds: float, hurried_seconds: float = math.inf) -> None:
+    def __init__(
+        self,
+        leaving: Leaving,
+        drain_seconds: float,
+        hurried_seconds: float = math.inf,
+        aside: Aside = AT_ONCE,
+    ) -> None:
         self.time = ManualTime()
         self.start = self.time.seconds
         self.asked: dict[str, float] = {}
@@ -53,7 +63,9 @@ class Machine:
                 return machine.passed >= machine.stopped_at() - ROUNDING
 
         with patch.object(departure, "Errand", Errand):
-            self.departure = Departure(leaving, SETTINGS, self.calls, self.time.clock, lambda: None)
+            self.departure = Departure(
+                leaving, SETTINGS, self.calls, self.time.clock, tell=lambda: None, calls=aside
+            )
 
     @property
     def passed(self) -> float:
@@ -152,6 +164,24 @@ def test_each_way_out_has_its_own_completion() -> None:
 
     assert machine.calls.made.count("complete drain") == 2
     assert list(machine.asked) == ["stop"]
+
+
+def test_calls_that_are_not_answered_hold_up_nothing_but_the_hook() -> None:
+    """The workers are hurried on the second; the hook is completed once Auto Scaling answers."""
+    ends: queue.SimpleQueue[None] = queue.SimpleQueue()
+    notice = spot(ManualTime(), 120, "Terminated")
+    machine = Machine(notice, math.inf, hurried_seconds=1, aside=Aside("calls", lambda: ends.put(None)))
+    machine.calls.answers.clear()
+    machine.run()
+
+    assert machine.asked == {"stop": 0, "hurry": 120 - MARGIN_SECONDS}
+    assert machine.departure.is_drained
+    assert machine.calls.made == ["membership"]
+    machine.calls.answers.set()
+    while "complete drain" not in machine.calls.made:
+        ends.get(timeout=PATIENCE_SECONDS)
+        machine.run()
+    assert machine.calls.made == ["membership", "hooks workers", "complete drain"]
 
 
 def test_workers_that_do_not_stop_are_told_of_and_waited_for_no_longer() -> None:

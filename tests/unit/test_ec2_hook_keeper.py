@@ -23,9 +23,11 @@ def keeper(calls: Calls, **settings: Any) -> HookKeeper:
 
 def run(one: HookKeeper, until: float, *, drained: bool, start: float = 0.0) -> float:
     """Take turns when they are due, until a moment; the moment of the next."""
-    due_at = start
-    while due_at <= until and not one.is_settled:
-        due_at = one.turn(due_at, drained=drained)
+    if drained:
+        one.let_go()
+    now = start
+    while (due_at := max(now, one.due_at)) <= until:
+        one.turn(now := due_at)
     return due_at
 
 
@@ -52,7 +54,7 @@ class TestCompletion:
         one = keeper(calls)
         run(one, until=10, drained=False)
 
-        assert one.turn(11, drained=True) == math.inf
+        assert run(one, until=11, drained=True, start=11) == math.inf
         assert one.is_settled
         assert calls.made[-1] == "complete drain"
 
@@ -121,7 +123,7 @@ class TestFinding:
         """No group, no hook in it, or none of that name: there is nothing to complete."""
         one = keeper(calls, **settings)
 
-        assert one.turn(0, drained=False) == math.inf
+        assert run(one, until=0, drained=False) == math.inf
         assert one.is_settled
         assert not [call for call in calls.made if call.startswith(("heartbeat", "complete"))]
 

@@ -1,6 +1,5 @@
 """Scale-in protection: on while any worker of the machine runs a long handler call, two calls each time."""
 
-import math
 import os
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -36,7 +35,8 @@ class Machine:
     def look(self, minutes: float) -> None:
         """The next look, at which the longest call has been running for so many minutes."""
         self.longest = minutes * MINUTE
-        self.due_at = self.protection.turn(self.due_at)
+        self.protection.turn(self.due_at)
+        self.due_at = self.protection.due_at
 
 
 def test_short_calls_cost_nothing() -> None:
@@ -51,7 +51,10 @@ def test_short_calls_cost_nothing() -> None:
 
 @given(st.lists(st.floats(0, 30), max_size=40))
 def test_each_stretch_of_long_calls_costs_two(minutes: list[float]) -> None:
-    """Whatever comes: protected when it begins, unprotected when it is over, in turn."""
+    """Whatever comes: protected when it begins, unprotected when it is over, in turn.
+
+    Beside these, the group is asked for once in ten minutes, while one runs.
+    """
     calls = Calls()
     machine = Machine(calls)
     for longest in [*minutes, 0.0]:
@@ -59,10 +62,10 @@ def test_each_stretch_of_long_calls_costs_two(minutes: list[float]) -> None:
     long = [longest * MINUTE >= AFTER for longest in [0.0, *minutes, 0.0]]
     edges = [now for before, now in pairwise(long) if before != now]
 
-    assert calls.made == [
-        "membership",
-        *["protect workers" if edge else "unprotect workers" for edge in edges],
+    assert [call for call in calls.made if call != "membership"] == [
+        "protect workers" if edge else "unprotect workers" for edge in edges
     ]
+    assert calls.made.count("membership") <= 1 + min(len(minutes) / 10, sum(long))
 
 
 def test_a_protection_that_an_earlier_watcher_left_is_taken_away() -> None:
@@ -80,18 +83,60 @@ def test_what_fails_is_tried_again_later_and_later() -> None:
     for _ in range(14):
         machine.look(11)
 
-    assert calls.made == ["membership", *["protect workers"] * 13]
+    assert [call for call in calls.made if call != "membership"] == ["protect workers"] * 13
     assert machine.due_at > 600
 
 
-def test_without_a_group_nothing_is_ever_called_again() -> None:
-    """A machine of its own cannot be protected."""
+def test_without_a_group_short_calls_cost_nothing() -> None:
+    """A machine of its own cannot be protected, nor has it to be."""
     calls = Calls(group=None)
     machine = Machine(calls)
-    machine.look(11)
+    for _ in range(100):
+        machine.look(9)
 
-    assert machine.due_at == math.inf
     assert calls.made == ["membership"]
+
+
+def test_a_machine_that_is_attached_to_a_group_later_is_protected_there() -> None:
+    """While a long call runs, the group is asked for anew every ten minutes, and not more often."""
+    calls = Calls(group=None)
+    machine = Machine(calls)
+    for _ in range(25):
+        machine.look(60)
+    assert calls.made == ["membership"] * 3
+    calls.group = "workers"
+    for _ in range(10):
+        machine.look(60)
+
+    assert calls.made[3:] == ["membership", "protect workers"]
+
+
+def test_a_machine_that_is_moved_to_another_group_is_protected_anew() -> None:
+    """By what the service answers: in the other group nobody has protected it."""
+    calls = Calls()
+    machine = Machine(calls)
+    machine.look(11)
+    calls.group, calls.is_protected = "others", False
+    for _ in range(10):
+        machine.look(11)
+    machine.look(0)
+
+    assert calls.made == [
+        *("membership", "protect workers"),
+        *("membership", "protect others", "unprotect others"),
+    ]
+
+
+def test_a_refusal_lets_the_group_be_asked_for_again() -> None:
+    """`ValidationError`: the machine is not in that group, any more."""
+    calls = Calls(faults={"unprotect": ["ValidationError"]})
+    machine = Machine(calls)
+    machine.look(11)
+    calls.group, calls.is_protected = "others", False
+    machine.look(0)
+    machine.look(0)
+
+    assert calls.made == ["membership", "protect workers", "unprotect workers", "membership"]
 
 
 class TestLongestRunning:

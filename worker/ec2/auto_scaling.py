@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS: Final = 3
 READ_TIMEOUT_SECONDS: Final = 5
+CALL_SECONDS: Final = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
 TERMINATING: Final = "autoscaling:EC2_INSTANCE_TERMINATING"
 CONTINUE: Final = "CONTINUE"
 HEARTBEAT_TIMEOUT_DEFAULT: Final = timedelta(hours=1)
@@ -46,7 +47,7 @@ class Hook(NamedTuple):
 
 
 class AutoScaling:
-    """The calls for one instance. Each is tried once and takes 8 s at most: its caller has a deadline."""
+    """The calls for one instance. Each is tried once and takes `CALL_SECONDS` at most."""
 
     def __init__(self, instance_id: str, region: str) -> None:
         self._instance_id = instance_id

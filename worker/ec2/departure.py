@@ -7,6 +7,7 @@ import structlog
 
 from config.settings import Ec2
 from worker.clock import Clock
+from worker.ec2.aside import Aside
 from worker.ec2.auto_scaling import AutoScaling
 from worker.ec2.errand import Errand
 from worker.ec2.hook_keeper import HookKeeper
@@ -18,7 +19,8 @@ log = structlog.get_logger()
 class Departure:
     """From the first reason to leave on: the stop command, a second signal when time gets short, the hook.
 
-    `tell` is called when a command has ended: it is time for a `turn` then. Times are monotonic seconds.
+    `tell` is called when a command has ended: it is time for a `turn` then, as it is when `calls`, aside of
+    which Auto Scaling is called, tell of an end. Times are monotonic seconds.
     """
 
     def __init__(
@@ -27,11 +29,14 @@ class Departure:
         settings: Ec2,
         auto_scaling: AutoScaling,
         clock: Clock,
+        *,
         tell: Callable[[], None],
+        calls: Aside,
     ) -> None:
         self._settings = settings
         self._auto_scaling = auto_scaling
         self._clock = clock
+        self._calls = calls
         self._began_at = clock.monotonic()
         self._deadline = self._began_at + settings.drain_limit.total_seconds()
         self._stop = Errand(settings.stop_command, tell, clock)
@@ -58,11 +63,14 @@ class Departure:
         )
 
     def turn(self, now: float) -> float:
-        """Do what is due; when the next turn is."""
+        """Do what is due, without waiting for it; when the next turn is."""
         wake_at = math.inf if self.is_drained else self._drain(now)
-        if self._keeper is not None:
-            wake_at = min(wake_at, self._keeper.turn(now, drained=self.is_drained))
-        return wake_at
+        return min(wake_at, math.inf if self._keeper is None else self._keep_hook(now, self._keeper))
+
+    def _keep_hook(self, now: float, keeper: HookKeeper) -> float:
+        if self.is_drained:
+            keeper.let_go()
+        return self._calls.turn(now, keeper)
 
     def _bring_forward(self, leaving: Leaving) -> None:
         if leaving.deadline is not None:

@@ -21,8 +21,9 @@ log = structlog.get_logger()
 class HookKeeper:
     """One lifecycle action: finds its hook, records heartbeats, completes it, each again until it is done.
 
-    Only refusals of the completion are not tried for ever: when Auto Scaling has said for five minutes that
-    nothing waits, then nothing does. Not at once, for the metadata tell of the end before the wait begins.
+    A chore that makes one call in each turn. Only refusals of the completion are not tried for ever: when
+    Auto Scaling has said for five minutes that nothing waits, then nothing does. Not at once, for the
+    metadata tell of the end before the wait begins.
     """
 
     def __init__(self, auto_scaling: AutoScaling, settings: Ec2, clock: Clock) -> None:
@@ -31,24 +32,31 @@ class HookKeeper:
         self._clock = clock
         self._tries = Tries(clock.random)
         self._hook: Hook | None = None
+        self._may_complete = False
         self._completes = False
         self._refused_since: float | None = None
         self.is_settled = False
 
-    def turn(self, now: float, *, drained: bool) -> float:
-        """Make the call that is due, if any; when the next turn is, infinite when nothing is left to do.
+    def let_go(self) -> None:
+        """The drain is over: the next turn is due at once, and completes the action."""
+        self._may_complete = True
 
-        The first turn with `drained` is always due.
-        """
-        if drained and not self._completes:
+    @property
+    def due_at(self) -> float:
+        """When the next turn is due; infinite when nothing is left to do."""
+        if self.is_settled:
+            return math.inf
+        return -math.inf if self._may_complete and not self._completes else self._tries.due_at
+
+    def turn(self, now: float) -> None:
+        """Make the call that is due."""
+        if self._may_complete and not self._completes:
             self._completes = True
             self._tries = Tries(self._clock.random)
-        if not self.is_settled and now >= self._tries.due_at:
-            try:
-                self._call(now)
-            except AutoScalingFault as fault:
-                self._note(fault, now)
-        return math.inf if self.is_settled else self._tries.due_at
+        try:
+            self._call(now)
+        except AutoScalingFault as fault:
+            self._note(fault, now)
 
     def _call(self, now: float) -> None:
         if self._hook is None:

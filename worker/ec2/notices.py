@@ -1,7 +1,9 @@
 """What the metadata tell of the machine's future, and whether that is a reason to leave."""
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final, Literal, NamedTuple
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -37,6 +39,14 @@ class Notices(NamedTuple):
     rebalance: Rebalance | None = None
 
 
+VALUES: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
+    "lifecycle_state": (LIFECYCLE_PATH, str),
+    "spot": (SPOT_PATH, partial(msgspec.json.decode, type=SpotNotice)),
+    "rebalance": (REBALANCE_PATH, partial(msgspec.json.decode, type=Rebalance)),
+}
+"""Where each of the `Notices` is read, and how it is understood."""
+
+
 class Leaving(NamedTuple):
     """Why the machine's workers have to stop, by when, and for which target state a hook may wait for it."""
 
@@ -54,31 +64,22 @@ class Outlook:
         self.notices = Notices()
 
     def look(self) -> MetadataUnavailable | None:
-        """Read all three anew; what kept one of them from being read, None when nothing did."""
+        """Read all three anew; what kept one of them from being read, None when nothing did.
+
+        `notices` change in one step, so that another thread may read them at any time.
+        """
+        read: dict[str, Any] = {}
         faults: list[MetadataUnavailable] = []
-        for path, read in (
-            (LIFECYCLE_PATH, self._state),
-            (SPOT_PATH, self._spot),
-            (REBALANCE_PATH, self._rebalance),
-        ):
+        for name, (path, understood) in VALUES.items():
             try:
-                read(self._metadata.get(path))
+                text = self._metadata.get(path)
+                read[name] = None if text is None else understood(text)
             except MetadataUnavailable as error:
                 faults.append(error)
             except msgspec.MsgspecError as error:
                 faults.append(MetadataUnavailable(f"{path} cannot be understood ({error})"))
+        self.notices = self.notices._replace(**read)
         return faults[0] if faults else None
-
-    def _state(self, text: str | None) -> None:
-        self.notices = self.notices._replace(lifecycle_state=text)
-
-    def _spot(self, text: str | None) -> None:
-        spot = None if text is None else msgspec.json.decode(text, type=SpotNotice)
-        self.notices = self.notices._replace(spot=spot)
-
-    def _rebalance(self, text: str | None) -> None:
-        rebalance = None if text is None else msgspec.json.decode(text, type=Rebalance)
-        self.notices = self.notices._replace(rebalance=rebalance)
 
 
 def reason_to_leave(notices: Notices, *, rebalance_drains: bool) -> Leaving | None:

@@ -1,6 +1,5 @@
 """Scale-in protection of the machine, for as long as one of its workers runs a long handler call."""
 
-import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ from worker.ec2.tries import Tries
 from worker.status_file import read_statuses
 
 STALE: Final = timedelta(minutes=1)
+ASK_AGAIN: Final = timedelta(minutes=10)
 RETRY_MAXIMUM: Final = timedelta(minutes=5)
 
 log = structlog.get_logger()
@@ -22,8 +22,9 @@ log = structlog.get_logger()
 class Protection:
     """Protects the machine while a handler call runs for `after` or longer; else it can be chosen again.
 
-    Two calls for each time that any does, none while none does. Where a protection was there before,
-    it is taken for one that an earlier watcher has left. What cannot be set is tried again.
+    A chore. Two calls for each time that any does, none while none does; and one now and then while it does,
+    for the machine may be in another group by now. Where a protection was there before, it is taken for one
+    that an earlier watcher has left. What cannot be set is tried again.
     """
 
     def __init__(
@@ -40,25 +41,35 @@ class Protection:
         self._interval_seconds = interval.total_seconds()
         self._tries = Tries(clock.random, RETRY_MAXIMUM)
         self._membership: Membership | None = None
-        self._has_group = True
+        self._asked_at: float | None = None
 
-    def turn(self, now: float) -> float:
-        """Look, and set what has changed; when the next turn is."""
-        if self._has_group and now >= self._tries.due_at:
-            try:
-                self._look()
-                self._tries.succeed(now + self._interval_seconds)
-            except AutoScalingFault as fault:
-                self._note(fault, now)
-        return self._tries.due_at if self._has_group else math.inf
+    @property
+    def due_at(self) -> float:
+        """When to look next."""
+        return self._tries.due_at
 
-    def _look(self) -> None:
-        if self._membership is None:
+    def turn(self, now: float) -> None:
+        """Look, and set what has changed."""
+        try:
+            self._look(now)
+            self._tries.succeed(now + self._interval_seconds)
+        except AutoScalingFault as fault:
+            if fault.is_refusal:
+                self._asked_at = None
+            self._note(fault, now)
+
+    def _look(self, now: float) -> None:
+        longest = self._longest()
+        wanted = longest >= self._after
+        if self._is_to_ask(now, wanted=wanted):
             self._membership = self._auto_scaling.membership()
-            self._has_group = self._membership is not None
+            self._asked_at = now
         if self._membership is not None:
-            longest = self._longest()
-            self._set(self._membership, longest, wanted=longest >= self._after)
+            self._set(self._membership, longest, wanted=wanted)
+
+    def _is_to_ask(self, now: float, *, wanted: bool) -> bool:
+        """A machine can be attached to another group at any time; only while a call is long that matters."""
+        return self._asked_at is None or (wanted and now >= self._asked_at + ASK_AGAIN.total_seconds())
 
     def _set(self, membership: Membership, longest: timedelta, *, wanted: bool) -> None:
         if wanted == membership.is_protected:

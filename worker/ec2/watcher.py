@@ -8,19 +8,23 @@ import structlog
 
 from config.settings import Settings
 from worker.clock import Clock
-from worker.ec2.auto_scaling import AutoScaling, AutoScalingFault
+from worker.ec2.aside import Aside
+from worker.ec2.auto_scaling import CALL_SECONDS, AutoScaling
 from worker.ec2.departure import Departure
 from worker.ec2.errand import Errand
-from worker.ec2.hook_keeper import find_hook
+from worker.ec2.introduction import Introduction
+from worker.ec2.looking import Looking
 from worker.ec2.metadata import Metadata, MetadataUnavailable, open_metadata
-from worker.ec2.notices import Outlook, Rebalance, reason_to_leave
+from worker.ec2.notices import Leaving, Outlook, reason_to_leave
 from worker.ec2.protection import Protection, longest_running
 from worker.ec2.tries import Tries
 from worker.lifecycle import LifeEvents
 
 EXIT_DONE: Final = 0
 EXIT_LEFT: Final = 79
-COMMAND_ENDED: Final = "command ended"
+WAIT_SECONDS_MAXIMUM: Final = 60.0
+TURN: Final = "turn"
+"""Something that went on aside has ended: it is time for a turn."""
 
 log = structlog.get_logger()
 
@@ -74,7 +78,10 @@ def _required(metadata: Metadata, path: str) -> str:
 
 
 class Watcher:
-    """Looks at the metadata in the configured interval. Starts the workers again only if it stopped them."""
+    """Looks at the metadata in the configured interval. Starts the workers again only if it stopped them.
+
+    Whatever asks over the network does so aside: an answer that is late holds up no signal to the workers.
+    """
 
     def __init__(
         self, settings: Settings, outlook: Outlook, machine: Machine, events: LifeEvents, clock: Clock
@@ -86,38 +93,29 @@ class Watcher:
         self._clock = clock
         self._auto_scaling = AutoScaling(machine.instance_id, machine.region)
         self._protection = self._make_protection(settings)
-        self._looks = Tries(clock.random, settings.ec2.look_interval)
-        self._recommended: Rebalance | None = None
+        self._looking = Looking(outlook, settings.ec2.look_interval, clock)
+        self._looks = Aside("looks", self._tell)
+        self._calls = Aside("calls", self._tell)
         self._departure: Departure | None = None
         self._return: Errand | None = None
 
     def run(self) -> None:
-        """Watch until a signal comes."""
-        wake_at = self._turn(self._clock.monotonic())
-        self._introduce()
+        """Watch until a signal comes. The first look is waited for: before it there is nothing to do."""
+        self._looking.turn(self._clock.monotonic())
+        state = self._outlook.notices.lifecycle_state
+        introduction = Introduction(self._machine.instance_id, state, self._settings, self._auto_scaling)
         while True:
-            event = self._events.next(wake_at - self._clock.monotonic())
-            if event not in {None, COMMAND_ENDED}:
-                log.info("ec2.stopped", reason=event)
-                return
-            wake_at = self._turn(self._clock.monotonic())
+            wake_at = self._turn(self._clock.monotonic(), introduction)
+            event = self._events.next(min(wake_at - self._clock.monotonic(), WAIT_SECONDS_MAXIMUM))
+            if event not in {None, TURN}:
+                break
+        for aside in (self._calls, self._looks):
+            aside.wait(CALL_SECONDS)
+        log.info("ec2.stopped", reason=event)
 
-    def _turn(self, now: float) -> float:
-        look_at = self._look(now)
+    def _turn(self, now: float, introduction: Introduction) -> float:
         act = self._decide()
-        return min(look_at, act(self._clock.monotonic()))
-
-    def _look(self, now: float) -> float:
-        """Read the notices if that is due; when it is next."""
-        if now < self._looks.due_at:
-            return self._looks.due_at
-        fault = self._outlook.look()
-        if fault is None:
-            self._looks.succeed(now + self._settings.look_interval.total_seconds())
-        else:
-            self._note(fault, now)
-        self._tell_recommendation()
-        return self._looks.due_at
+        return min(self._looks.turn(now, self._looking), act(now), self._calls.turn(now, introduction))
 
     def _decide(self) -> Callable[[float], float]:
         """What the machine's state asks for now, as something that takes its turns."""
@@ -126,66 +124,34 @@ class Watcher:
         if leaving is not None:
             self._return = None
             if self._departure is None:
-                self._departure = Departure(
-                    leaving, self._settings, self._auto_scaling, self._clock, self._command_ended
-                )
+                self._departure = self._depart(leaving)
             self._departure.follow(leaving)
             return self._departure.turn
         if self._departure is not None:
             return self._come_back(self._departure)
         return self._serve
 
+    def _depart(self, leaving: Leaving) -> Departure:
+        return Departure(
+            leaving, self._settings, self._auto_scaling, self._clock, tell=self._tell, calls=self._calls
+        )
+
     def _come_back(self, departure: Departure) -> Callable[[float], float]:
         """In service again: what was stopped is started, but not before it has stopped."""
         if not departure.is_drained:
             return departure.turn
         self._departure = None
-        self._return = Errand(self._settings.start_command, self._command_ended, self._clock)
+        self._return = Errand(self._settings.start_command, self._tell, self._clock)
         log.info("ec2.returning")
         return self._serve
 
     def _serve(self, now: float) -> float:
         return_at = math.inf if self._return is None else self._return.turn(now)
-        protect_at = math.inf if self._protection is None else self._protection.turn(now)
+        protect_at = math.inf if self._protection is None else self._calls.turn(now, self._protection)
         return min(return_at, protect_at)
 
-    def _command_ended(self) -> None:
-        self._events.put(COMMAND_ENDED)
-
-    def _note(self, fault: MetadataUnavailable, now: float) -> None:
-        delay_ms = self._looks.fail(now)
-        if self._looks.is_worth_a_line:
-            log.warning(
-                "ec2.metadata_failed", error=str(fault), tries=self._looks.failures, delay_ms=delay_ms
-            )
-
-    def _tell_recommendation(self) -> None:
-        recommended = self._outlook.notices.rebalance
-        if recommended is not None and recommended != self._recommended:
-            log.warning("ec2.rebalance_recommended", noticed_at=recommended.notice_time.isoformat())
-        self._recommended = recommended
-
-    def _introduce(self) -> None:
-        """Say what is watched. What would go wrong at the end is told now, when there is time to mend it."""
-        state = self._outlook.notices.lifecycle_state
-        hook = None
-        if state is not None:
-            try:
-                hook = find_hook(self._auto_scaling, self._settings)
-            except AutoScalingFault as fault:
-                log.error(
-                    "ec2.hook_failed", hook=self._settings.hook, error=str(fault), error_code=fault.code
-                )
-            else:
-                if hook is None:
-                    log.warning("ec2.no_hook")
-        log.info(
-            "ec2.watching",
-            instance=self._machine.instance_id,
-            lifecycle_state=state,
-            group=hook.group if hook else self._settings.group,
-            hook=hook.name if hook else None,
-        )
+    def _tell(self) -> None:
+        self._events.put(TURN)
 
     def _make_protection(self, settings: Settings) -> Protection | None:
         after = settings.ec2.protect_after
