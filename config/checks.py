@@ -10,7 +10,7 @@ from config.masking import holds_password
 from config.measures import format_duration
 from config.problems import Location, found, unknown_name
 from config.settings import Partner, Settings, Shard
-from config.symfony_checks import symfony_problems
+from config.symfony_checks import symfony_problems, symfony_warnings
 
 SQS_LEASE_MINIMUM: Final = timedelta(seconds=3)
 SQS_LEASE_MAXIMUM: Final = timedelta(hours=12)
@@ -54,7 +54,12 @@ def find_problems(settings: Settings) -> list[Finding]:
 
 def find_warnings(settings: Settings) -> list[Finding]:
     """What is probably not meant, though the worker can start with it."""
-    return [*_shard_warnings(settings), *_partner_warnings(settings), *_room_warnings(settings)]
+    return [
+        *_shard_warnings(settings),
+        *_partner_warnings(settings),
+        *_room_warnings(settings),
+        *(Finding(location, text) for location, text in symfony_warnings(settings.symfony)),
+    ]
 
 
 def _queues(settings: Settings) -> Iterator[tuple[Location, str]]:

@@ -6,6 +6,7 @@ CODES: Final[dict[str, str]] = {
     # The job itself was refused: `rejected`.
     "bad_message": "The message is not a job: no JSON object, or a field is missing or of a wrong form.",
     "php_serialized": "The body was written by PHP's serializer, which is never evaluated.",
+    "bad_signature": "The message has to be signed, and is not, or not right; it is not answered.",
     "claim_check_failed": "The body is a reference to an object that is not allowed, missing or not a job.",
     "duplicate_customer": "The job names the same customer twice.",
     "unknown_attachment": "A customer of the job names an attachment that the job does not list.",

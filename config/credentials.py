@@ -20,9 +20,17 @@ def put_credentials(tables: Mapping[str, Any], environment: Mapping[str, str]) -
     stays as it is.
     """
     for database in _databases(tables):
-        name = FORM.fullmatch(str(database.get("password_file")))
-        if name is not None:
-            database["password_file"] = str(_path(name[1], environment))
+        if "password_file" in database:
+            database["password_file"] = _found(database["password_file"], environment)
+    symfony = tables.get("symfony")
+    files = symfony.get("sign_key_files") if isinstance(symfony, dict) else None
+    if isinstance(files, list):
+        files[:] = [_found(file, environment) for file in files]
+
+
+def _found(value: Any, environment: Mapping[str, str]) -> Any:
+    name = FORM.fullmatch(str(value))
+    return value if name is None else str(_path(name[1], environment))
 
 
 def _path(name: str, environment: Mapping[str, str]) -> Path:

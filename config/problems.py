@@ -151,7 +151,7 @@ def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
 
 def _expected_list(place: Expectation, annotation: Any) -> str:
     entry = get_args(annotation)[0]
-    kind = "texts" if entry is str else "tables"
+    kind = "texts" if entry in {str, Path} else "tables"
     at_least = any(getattr(item, "min_length", 0) for item in place.metadata)
     return f"a list of {kind}{' with at least one entry' if at_least else ''}"
 

@@ -1,4 +1,4 @@
-"""Checks of the section `[symfony]`: what no message could be read by, or in two ways."""
+"""Checks of the section `[symfony]`: what no message could be read or written by, or in two ways."""
 
 import re
 from collections.abc import Iterator
@@ -7,9 +7,12 @@ from typing import Final
 from config import text
 from config.job import WIRE_FIELDS
 from config.problems import Location, found, unknown_name
+from config.result import Result
 from config.symfony import REST, Symfony, SymfonyMessage
 
 CLASSES: Final = re.compile(r"[^*]+\\\*|\*|[^*]+")
+CLASS_FORMS: Final = r"a class name, or a namespace and \* as in 'App\Message\*'"
+PROPERTY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CONSTANT_FORMS: Final = {
     "partner_id": text.PARTNER_ID,
     "customers": text.CUSTOMER_ID,
@@ -29,14 +32,26 @@ def symfony_problems(symfony: Symfony) -> Problems:
     yield from _constant_problems(("symfony", "constants"), symfony.constants)
     for name, message in symfony.messages.items():
         yield from _message_problems(("symfony", "messages", name), symfony, name, message)
+    yield from _result_problems(symfony.result_fields)
+    yield from _signing_problems(symfony)
+
+
+def symfony_warnings(symfony: Symfony) -> Problems:
+    """What has no effect without something else."""
+    for name, needed in (
+        ("bus", "result_class"),
+        ("job_class", "failure_stamps"),
+        ("receiver_name", "failure_stamps"),
+    ):
+        if getattr(symfony, name) and not getattr(symfony, needed):
+            yield ("symfony", name), f"it has no effect without {needed}"
 
 
 def _class_problems(symfony: Symfony) -> Problems:
     for section, names in (("types", symfony.types), ("messages", symfony.messages)):
         for name in names:
             if not CLASSES.fullmatch(name):
-                wanted = r"a class name, or a namespace and \* as in 'App\Message\*'"
-                yield ("symfony", section, name), f"expected {wanted}, found {found(name)}"
+                yield ("symfony", section, name), f"expected {CLASS_FORMS}, found {found(name)}"
 
 
 def _type_problems(symfony: Symfony) -> Problems:
@@ -77,3 +92,32 @@ def _constant_problems(location: Location, constants: dict[str, str]) -> Problem
             yield (*location, name), unknown_name(name, CONSTANT_FORMS, "constant")
         elif not re.match(form, value):
             yield (*location, name), f"expected text of the form {form}, found {found(value)}"
+
+
+def _result_problems(names: dict[str, str]) -> Problems:
+    location = ("symfony", "result_fields")
+    fields = Result.__struct_fields__
+    for ours, theirs in names.items():
+        if ours not in fields:
+            yield (*location, ours), unknown_name(ours, fields, "field")
+        elif not PROPERTY.fullmatch(theirs):
+            yield (*location, ours), f"expected a property's name, found {found(theirs)}"
+    written = [names.get(field, field) for field in fields]
+    for ours, theirs in names.items():
+        if written.count(theirs) > 1:
+            yield (*location, ours), f"expected a name for each field, found {found(theirs)} for two"
+
+
+def _signing_problems(symfony: Symfony) -> Problems:
+    for index, name in enumerate(symfony.signed_types):
+        if not CLASSES.fullmatch(name):
+            yield ("symfony", "signed_types", index), f"expected {CLASS_FORMS}, found {found(name)}"
+    if symfony.signed_types and not symfony.sign_key_files:
+        yield (
+            ("symfony", "signed_types"),
+            "expected a key beside it in sign_key_files, found none: no message could be verified",
+        )
+    for index, file in enumerate(symfony.sign_key_files):
+        if not file.is_absolute():
+            wanted = "an absolute path or credential:NAME"
+            yield ("symfony", "sign_key_files", index), f"expected {wanted}, found {found(str(file))}"

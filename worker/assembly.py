@@ -23,17 +23,19 @@ from worker.lane_rules import lane_rules
 from worker.lane_work import LaneWork
 from worker.lanes import Lanes
 from worker.leases import Leases
-from worker.letters import Letters
+from worker.letters import Letters, open_letters
 from worker.long_held import LongHeld
 from worker.metrics.tally import Tally
 from worker.middleware import load_middleware
-from worker.objects import ObjectStore, open_object_store
+from worker.objects import open_object_store
+from worker.opening import Opener
 from worker.options import ConsumeOptions
 from worker.preparer import Preparer
 from worker.receiver import Polling, Receiver
 from worker.routing import Router
 from worker.running_results import RunningResults
 from worker.settler import Outlets, Settler
+from worker.symfony.signatures import Signatures
 from worker.tasks import Task
 from worker.time_limits import TimeLimits
 from worker.transports.base import Transport
@@ -75,6 +77,7 @@ class Assembly:
     shards: Shards
     directory: OpenDirectory
     fetcher: AttachmentFetcher
+    signatures: Signatures
     tally: Tally
 
 
@@ -120,7 +123,9 @@ class _Assembler:
         store = open_object_store(settings.queues, settings.worker.prepare_threads + 1, tally)
         fetcher = AttachmentFetcher(store, settings.attachments, self._attachment_directory(), stop)
         queues = self._open_queues(tally)
-        settler = self._settler(queues, store, tally)
+        signatures = Signatures(settings.symfony)
+        letters = open_letters(settings, store, instance_name(), clock, signatures)
+        settler = self._settler(queues, letters, tally)
         opened = open_directory(settings, DirectoryLog(), clock.monotonic, lambda: clock.now().timestamp())
         directory = opened.directory
         time_limits = TimeLimits(clock.monotonic)
@@ -128,9 +133,11 @@ class _Assembler:
         lanes: Lanes[Task] = Lanes(lane_rules(settings, shards, self._concurrency), clock)
         work = LaneWork(lanes, executor, directory, clock, stop, tally.note_part)
         router = Router(settings, registry, directory, opened.grants, fetcher, clock)
-        running_results = RunningResults(queues.outlets.response, settings.worker.running_interval, clock)
+        interval = settings.worker.running_interval
+        running_results = RunningResults(queues.outlets.response, letters.news, interval, clock)
         ways = Ways(lanes.admit, work.offer, lanes.offer, settler.settle, running_results.note_conclusion)
-        intake = Intake(settings, router, fetcher, store, shards, ways, clock)
+        opener = Opener(settings, store, signatures)
+        intake = Intake(settings, router, fetcher, opener, shards, ways, clock)
         preparer = Preparer(intake.take, settler.settle, stop)
         return Assembly(
             stop=stop,
@@ -151,6 +158,7 @@ class _Assembler:
             shards=shards,
             directory=opened,
             fetcher=fetcher,
+            signatures=signatures,
             tally=tally,
         )
 
@@ -171,8 +179,7 @@ class _Assembler:
             ),
         )
 
-    def _settler(self, queues: Queues, store: ObjectStore, tally: Tally) -> Settler:
-        letters = Letters(store, self._settings.queues.claim_check_bucket, instance_name(), self._clock)
+    def _settler(self, queues: Queues, letters: Letters, tally: Tally) -> Settler:
         return Settler(
             queues.outlets,
             letters,

@@ -47,6 +47,7 @@ def run_daemon(settings: Settings, options: ConsumeOptions, load: Load) -> int:
         BadQueueUrl: a queue's URL has a form that no transport knows.
         DirectoryImportFailed: the directory's function cannot be imported.
         AttachmentsUnavailable: the directory for attachments cannot be written to.
+        SignKeyUnreadable: a key for signatures cannot be read.
     """
     faulthandler.enable()
     manager = ServiceManager.taken_from(os.environ, os.getpid())
@@ -100,15 +101,21 @@ class Daemon:
         return EXIT_ERROR if is_sick else EXIT_DONE
 
     def _drain(self) -> Drain:
-        return Drain(
-            self._assembly,
-            self._settings,
-            self._threads,
-            self._events,
-            self._heartbeat,
-            self._watch,
-            self._clock,
+        """The drain; until its end all is told on that the service manager and the EC2 watcher act by."""
+        duties = Duties(
+            (
+                (HOUSEKEEPING, self._metrics.write_status),
+                (self._heartbeat.interval, self._heartbeat.beat),
+            ),
+            self._clock.monotonic,
         )
+
+        def next_event(until: float) -> str | None:
+            while (event := duties.wait(self._events.next, until)) == "SIGUSR1":
+                self._watch.log_all()
+            return event
+
+        return Drain(self._assembly, self._settings, self._threads, self._heartbeat, next_event, self._clock)
 
     def _start(self) -> None:
         assembly, start = self._assembly, self._threads.start
@@ -116,13 +123,14 @@ class Daemon:
         for name, stage in assembly.settler.stages().items():
             start(f"settle-{name}", stage.run)
         self._set_concurrency(concurrency(self._settings, self._options))
+        start("look-for-stop", self._stop_watch().run)
         start("keep-lanes", assembly.keeper.run)
         start("tell-running", self._tell_running)
+        start("limit-rates", assembly.limited.run)
         start("limit-time", partial(assembly.time_limits.run, self._give_up))
         for number in range(self._settings.worker.prepare_threads):
             start(f"prepare-{number}", assembly.preparer.run)
         for receiver in assembly.receivers:
-        start("look-for-stop", self._stop_watch().run)
             start(f"receive-{receiver.queue_name}", receiver.run)
         log.info(
             "worker.started",
@@ -134,13 +142,6 @@ class Daemon:
         )
         self._metrics.start(self._threads)
 
-    def _set_concurrency(self, threads: int) -> None:
-        """Have so many worker threads: start what lacks, let those that are too many end after their part."""
-        for _ in range(self._concurrency, threads):
-            self._threads.start(f"work-{next(self._worker_numbers)}", self._assembly.work.run)
-        self._assembly.lanes.dismiss(max(0, self._concurrency - threads))
-        self._concurrency = threads
-        self._leave_if_most_hang()
     def _stop_watch(self) -> StopWatch:
         marks = self._assembly.directory.catalog or FileStopMarks(self._settings.worker.state_directory)
         return StopWatch(
@@ -151,6 +152,13 @@ class Daemon:
             self._events.put,
         )
 
+    def _set_concurrency(self, threads: int) -> None:
+        """Have so many worker threads: start what lacks, let those that are too many end after their part."""
+        for _ in range(self._concurrency, threads):
+            self._threads.start(f"work-{next(self._worker_numbers)}", self._assembly.work.run)
+        self._assembly.lanes.dismiss(max(0, self._concurrency - threads))
+        self._concurrency = threads
+        self._leave_if_most_hang()
 
     def _tell_running(self) -> None:
         assembly = self._assembly

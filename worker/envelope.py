@@ -16,6 +16,7 @@ from config.symfony import Symfony
 from worker.held import Held
 from worker.symfony.php_bodies import REASON, is_php_serialized
 from worker.symfony.reading import UnknownClass, job_fields, origin, read_fields
+from worker.symfony.signatures import Signatures
 from worker.trace import Trace, trace_of
 
 CLOCK_SKEW_MAXIMUM: Final = timedelta(minutes=5)
@@ -80,18 +81,25 @@ class Identity:
         return {"job": self.job_id} | ({} if self.trace is None else {"trace_id": self.trace.trace_id})
 
 
-def open_envelope(body: str, held: Held, symfony: Symfony) -> Envelope:
+def open_envelope(body: str, held: Held, symfony: Symfony, signatures: Signatures | None = None) -> Envelope:
     """The envelope of a delivery, whose body may have come by claim check.
 
+    Without `signatures` none is verified: who only looks at messages has no keys.
+
     Raises:
+        BadSignature: it must be signed, and is not, or not right.
         UnknownClass: it is a message of Symfony's, of a class that no job type is configured for.
         BadMessage: it is no job.
     """
     attributes = held.delivery.headers
     found = read_own_header(attributes)
     headers = unfolded(attributes, found)
+    if signatures is not None:
+        signatures.check_class(body, headers)
     own = _believable(found, held.received_at)
     job = _job(_fields(body), headers.get(TYPE_HEADER), symfony)
+    if signatures is not None:
+        signatures.check_job_type(job.type, body, headers)
     return Envelope(
         job=job,
         job_type=job.type,

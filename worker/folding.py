@@ -1,12 +1,19 @@
 """The attributes of a message that is sent again: SQS takes ten, so some find their place inside ours."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from config.headers import OWN_ATTRIBUTE, OwnHeader
+from config.headers import OWN_ATTRIBUTE, SYMFONY_ATTRIBUTE, TYPE_HEADER, OwnHeader
+from worker.symfony.signing import ALGORITHM_HEADER, SIGNATURE_HEADER
 from worker.transports.attributes import from_texts, to_texts
 from worker.transports.base import Attribute
 from worker.transports.limits import attribute_ok
+
+FOR_SYMFONY: Final = frozenset({TYPE_HEADER, SYMFONY_ATTRIBUTE, SIGNATURE_HEADER, ALGORITHM_HEADER})
+"""What Symfony's consumers look for, who do not read our header."""
+
+Replaced = dict[str, tuple[str, str] | None]
+"""Attributes by name, with their type, bytes in base64; None where there is none."""
 
 
 class Folded(NamedTuple):
@@ -20,9 +27,10 @@ class Folded(NamedTuple):
 def fold(attributes: Mapping[str, Attribute], places: int) -> Folded:
     """Find room for the attributes in this many places.
 
-    What finds none is the smallest, and strings first: readers find those in our own header as well.
+    What finds none is the smallest, and strings first: readers find those in our own header as well. Last
+    of all goes what Symfony has to find.
     """
-    items = sorted(attributes.items(), key=lambda item: (item[1].data_type == "String", -len(item[1].value)))
+    items = sorted(attributes.items(), key=_worth)
     folded = items[places:]
     return Folded(
         kept=dict(items[:places]),
@@ -32,12 +40,33 @@ def fold(attributes: Mapping[str, Attribute], places: int) -> Folded:
 
 
 def unfold(attributes: Mapping[str, Attribute], header: OwnHeader) -> dict[str, Attribute]:
-    """A message's attributes as they were before any was folded, without our own; plain ones win."""
+    """A message's attributes as its producer wrote them, without our own.
+
+    Those that were folded are back, plain ones win; and so are those that made room for others.
+    """
     strings = {name: Attribute("String", value) for name, value in header.folded.items()}
     others = {name: _attribute(*texts) for name, texts in header.folded_others.items()}
+    folded = _allowed({**strings, **others})
+    plain = {name: one for name, one in attributes.items() if name != OWN_ATTRIBUTE}
+    replaced = {name: _attribute(*texts) for name, texts in header.replaced.items() if texts is not None}
+    kept = {name: one for name, one in {**folded, **plain}.items() if name not in header.replaced}
+    return {**kept, **_allowed(replaced)}
+
+
+def replaced_by(others: Mapping[str, Attribute], attributes: Mapping[str, Attribute]) -> Replaced:
+    """What has to be kept of the attributes for `unfold` to find them again under these others."""
+    changed = [name for name in {**attributes, **others} if others.get(name) != attributes.get(name)]
+    return {name: to_texts(attributes[name]) if name in attributes else None for name in changed}
+
+
+def _worth(item: tuple[str, Attribute]) -> tuple[bool, bool, int]:
+    name, attribute = item
+    return name not in FOR_SYMFONY, attribute.data_type == "String", -len(attribute.value)
+
+
+def _allowed(attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
     # Others can write our header too, and no message may be stopped by what they wrote.
-    folded = {name: one for name, one in {**strings, **others}.items() if attribute_ok(name, one)}
-    return {**folded, **{name: one for name, one in attributes.items() if name != OWN_ATTRIBUTE}}
+    return {name: one for name, one in attributes.items() if attribute_ok(name, one)}
 
 
 def _attribute(data_type: str, text: str) -> Attribute:

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
 
 import structlog
 
@@ -17,22 +16,21 @@ from shards.engines import Shards
 from worker.answers import rejected
 from worker.attachments import AttachmentFetcher, AttachmentsUnavailable
 from worker.backoff import half_jitter
-from worker.claim_check import is_pointer, resolve
 from worker.clock import Clock
 from worker.conclusion import Answer, Bury, Conclusion, Deferral, Reason, Return
 from worker.defects import Defects
-from worker.envelope import Envelope, Identity, asked_at, identity_of, open_envelope, readable_identity
+from worker.envelope import Envelope, Identity, asked_at, identity_of
 from worker.facts import Facts
 from worker.held import Held
 from worker.inbox_look import OfferTask, Rows, came_before, look_first, start_knowing
 from worker.job_in_hand import JobInHand, Part
-from worker.objects import ObjectStore, ObjectStoreUnavailable
+from worker.objects import ObjectStoreUnavailable
+from worker.opening import Opener
 from worker.part_files import Admit, place, provide_files
 from worker.refusal import InboxInquiry, Refuse
 from worker.routing import Postpone, Route, Router, TooOld, part_identities
 from worker.symfony.reading import UnknownClass
-
-CLAIM_CHECK_BYTES_MAXIMUM: Final = 64 * 2**20
+from worker.symfony.signatures import BadSignature
 
 log = structlog.get_logger()
 
@@ -66,7 +64,7 @@ class Intake:
         settings: Settings,
         router: Router,
         fetcher: AttachmentFetcher,
-        store: ObjectStore,
+        opener: Opener,
         shards: Shards,
         ways: Ways,
         clock: Clock,
@@ -74,7 +72,7 @@ class Intake:
         self._settings = settings
         self._router = router
         self._fetcher = fetcher
-        self._store = store
+        self._opener = opener
         self._shards = shards
         self._ways = ways
         self._clock = clock
@@ -85,11 +83,12 @@ class Intake:
     def apply(self, settings: Settings) -> None:
         """Go by these settings from now on."""
         self._settings = settings
+        self._opener.apply(settings)
 
     def take(self, held: Held) -> None:
         """Take one delivery in, to its lanes or to its end; never raises."""
         try:
-            self._take_body(held, self._body(held))
+            self._take_body(held, self._opener.body(held))
         except BadMessage as error:
             self._settle(held, Bury(Reason(error.code, str(error))), None)
         except ObjectStoreUnavailable as error:
@@ -105,16 +104,11 @@ class Intake:
         with self._lock:
             return list(self._jobs.values())
 
-    def _body(self, held: Held) -> str:
-        body = held.delivery.body
-        if not is_pointer(body):
-            return body
-        held.s3_requests += 1
-        return resolve(body, self._store, self._settings.queues.readable_buckets, CLAIM_CHECK_BYTES_MAXIMUM)
-
     def _take_body(self, held: Held, body: str) -> None:
         try:
-            envelope = open_envelope(body, held, self._settings.symfony)
+            envelope = self._opener.envelope(body, held)
+        except BadSignature:
+            raise  # nothing in it is believed, not even who asks for an answer
         except UnknownClass as error:
             self._refuse_unknown(held, body, error)
         except BadMessage as error:
@@ -245,12 +239,11 @@ class Intake:
         if wait is None:
             self._refuse_unreadable(held, body, Refuse(error.code, str(error)))
         else:
-            identity = readable_identity(body, held, self._settings.symfony)
-            self._settle(held, Return(wait, error.code), identity)
+            self._settle(held, Return(wait, error.code), self._opener.identity(body, held))
 
     def _refuse_unreadable(self, held: Held, body: str, refusal: Refuse) -> None:
         """Bury a message that is no job; answer it if it can be and the inbox knows nothing of its id."""
-        identity = readable_identity(body, held, self._settings.symfony)
+        identity = self._opener.identity(body, held)
         bury = Bury(Reason(refusal.code, str(refusal)))
         if identity is None:
             self._settle(held, bury, None)
@@ -265,8 +258,7 @@ class Intake:
             if isinstance(answer, Deferral):
                 self._settle(held, self._unasked(held, identity, answer), identity)
             else:
-                conclusion = bury if answer else self._rejected(identity, held, refusal)
-                self._settle(held, conclusion, identity)
+                self._settle(held, bury if answer else self._rejected(identity, held, refusal), identity)
 
         self._inquire(held, identity, placements, known)
 

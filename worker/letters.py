@@ -7,13 +7,16 @@ from typing import Final
 import msgspec
 
 from config.headers import OWN_ATTRIBUTE, OwnHeader, first_sent, read_own_header, write_own_header
+from config.settings import Settings
 from worker.claim_check import is_pointer, offload
 from worker.clock import Clock
 from worker.conclusion import Reason
 from worker.envelope import Identity
-from worker.folding import fold, unfold
+from worker.folding import Replaced, fold, replaced_by, unfold
 from worker.held import Held
 from worker.objects import ObjectStore
+from worker.symfony.signatures import Signatures
+from worker.symfony.writing import Failure, SymfonyWriter
 from worker.transports.attributes import decode_attributes, encode_attributes
 from worker.transports.base import Attribute, Delivery, Message, Transport
 from worker.transports.limits import message_size
@@ -35,12 +38,16 @@ class CannotRetry(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Letters:
-    """Writes messages for one queue each; `bucket` takes what is too large for it."""
+    """Writes messages for one queue each; `bucket` takes what is too large for it.
+
+    `symfony` is there where Symfony's consumers read some of them.
+    """
 
     store: ObjectStore
     bucket: str | None
     instance: str
     clock: Clock
+    symfony: SymfonyWriter | None = None
 
     def result(self, queue: Transport, body: str, identity: Identity) -> Message:
         """A result; by claim check under `results/{job_id}/{run}.json` when the queue cannot take it.
@@ -50,41 +57,46 @@ class Letters:
             ObjectError: the bucket does not answer, or does not take the key.
         """
         trace = identity.trace.attributes() if identity.trace else {}
-        message = Message(body, trace, group=identity.partner_id, trace_header=identity.trace_header)
+        message = self.news(body, identity)
+        message = replace(
+            message, attributes={**trace, **message.attributes}, trace_header=identity.trace_header
+        )
         if _fits(queue, message):
             return message
         bucket = self._bucket_for(queue, message)
-        pointer = offload(body, self.store, bucket, f"results/{identity.job_id}/{identity.run}.json")
-        return replace(message, body=pointer.body, attributes={**trace, **pointer.attributes})
+        pointer = offload(message.body, self.store, bucket, f"results/{identity.job_id}/{identity.run}.json")
+        return replace(message, body=pointer.body, attributes={**message.attributes, **pointer.attributes})
+
+    def news(self, body: str, identity: Identity) -> Message:
+        """A result of a job that is under way: any queue takes it as it is."""
+        if self.symfony is None:
+            return Message(body, group=identity.partner_id)
+        renamed, attributes = self.symfony.result(body)
+        return Message(renamed, attributes, group=identity.partner_id)
 
     def dead_letter(
         self, queue: Transport, held: Held, reason: Reason, identity: Identity | None, *, answered: bool
     ) -> Message:
-        """The original message with the reason in our own attribute; raises as `result`.
+        """The original message with the reason in our own attribute, perhaps in stamps; raises as `result`.
 
         What the queue cannot take goes to the bucket: the body, and where that is not enough the attributes.
         """
         delivery = held.delivery
         previous = read_own_header(delivery.headers)
+        message = reason.message[:REASON_CHARACTERS_MAXIMUM]
+        failure = Failure(held.source.name, reason.code, message, self.clock.now())
         header = msgspec.structs.replace(
-            previous,
+            self._failed(previous, failure),
             run=identity.run if identity else previous.run,
             first_sent_at=first_sent(previous, delivery.sent_at),
-            origin=held.source.name,
-            reason=reason.message[:REASON_CHARACTERS_MAXIMUM],
-            code=reason.code,
             attempt=reason.attempt,
-            instance=self.instance,
-            failed_at=self.clock.now(),
             answered=answered,
         )
         group = identity.partner_id if identity else delivery.group
         attributes = unfold(delivery.attributes, previous)
         original = Message(delivery.body, attributes, group=group, trace_header=delivery.trace_header)
-        letter = self._with_header(queue, original, header, f"failed/{delivery.message_id}.json")
-        if _fits(queue, letter):
-            return letter
-        return self._without_attributes(queue, letter, original, header, delivery.message_id)
+        stamped = self._stamped(queue, original, header, failure)
+        return stamped or self._plain(queue, original, header, delivery.message_id)
 
     def retry(self, queue: Transport, letter: Delivery, *, renew: bool) -> Message:
         """The message of the failure queue as it is sent again: in its next run if it was answered.
@@ -132,6 +144,39 @@ class Letters:
             )
         return message
 
+    def _failed(self, previous: OwnHeader, failure: Failure) -> OwnHeader:
+        return msgspec.structs.replace(
+            previous,
+            origin=failure.queue,
+            reason=failure.message,
+            code=failure.code,
+            instance=self.instance,
+            failed_at=failure.failed_at,
+        )
+
+    def _stamped(
+        self, queue: Transport, original: Message, header: OwnHeader, failure: Failure
+    ) -> Message | None:
+        """The dead letter with Symfony's stamps; None where there are to be none, or no room for them.
+
+        They must never be what keeps a message from the failure queue; nor does Symfony read claim checks.
+        """
+        if self.symfony is None or is_pointer(original.body):
+            return None
+        attributes = self.symfony.failed(original.body, original.attributes, failure)
+        if attributes is None:
+            return None
+        replaced = replaced_by(attributes, original.attributes)
+        message = replace(original, attributes=attributes)
+        letter = _written(message, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES, replaced)
+        return letter if _fits(queue, letter) else None
+
+    def _plain(self, queue: Transport, original: Message, header: OwnHeader, message_id: str) -> Message:
+        letter = self._with_header(queue, original, header, f"failed/{message_id}.json")
+        if _fits(queue, letter):
+            return letter
+        return self._without_attributes(queue, letter, original, header, message_id)
+
     def _with_header(self, queue: Transport, original: Message, header: OwnHeader, key: str) -> Message:
         """The original with our header among its attributes; the body in the bucket where that is needed."""
         message = _written(original, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES)
@@ -174,15 +219,25 @@ class Letters:
         )
 
 
+def open_letters(
+    settings: Settings, store: ObjectStore, instance: str, clock: Clock, signatures: Signatures
+) -> Letters:
+    """Letters as the settings ask for them; `signatures` signs what Symfony's side gets."""
+    symfony = SymfonyWriter(settings.symfony, signatures) if settings.symfony.writes_messages else None
+    return Letters(store, settings.queues.claim_check_bucket, instance, clock, symfony)
+
+
 def _fits(queue: Transport, message: Message) -> bool:
     return message_size(message) <= queue.message_bytes_maximum
 
 
-def _written(original: Message, header: OwnHeader, places: int) -> Message:
+def _written(original: Message, header: OwnHeader, places: int, replaced: Replaced | None = None) -> Message:
     """The original with our header, and as many attributes beside it as there are places."""
     folded = fold(original.attributes, places)
     text = write_own_header(
-        msgspec.structs.replace(header, folded=folded.strings, folded_others=folded.others)
+        msgspec.structs.replace(
+            header, folded=folded.strings, folded_others=folded.others, replaced=replaced or {}
+        )
     )
     attributes = {**folded.kept, OWN_ATTRIBUTE: Attribute("String", text)}
     return replace(original, attributes=attributes)

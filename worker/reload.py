@@ -12,6 +12,7 @@ from worker.assembly import Assembly
 from worker.lane_rules import lane_rules
 from worker.logs import set_level
 from worker.options import ConsumeOptions
+from worker.symfony.signatures import Signatures, SignKeyUnreadable
 
 Load = Callable[[], LoadedSettings]
 """Reads the configuration anew; raises `ConfigurationError`."""
@@ -45,11 +46,13 @@ class Reloader:
         try:
             loaded = self._load()
             changes = take_changes(self.settings, loaded.settings)
+            signatures = Signatures(changes.settings.symfony)
             # New shards can still be found faulty: before anything else has changed.
             self._assembly.shards.apply(changes.settings.shards, changes.settings.servers)
-        except (ConfigurationError, BadShardUrl) as error:
+        except (ConfigurationError, BadShardUrl, SignKeyUnreadable) as error:
             self._refuse(error)
             return
+        self._assembly.signatures.become(signatures)
         self._apply(changes.settings)
         self._tell(loaded, changes)
         set_level(changes.settings.logging.level)
@@ -65,7 +68,7 @@ class Reloader:
             part.apply(settings)
         self._set_concurrency(threads)
 
-    def _refuse(self, error: ConfigurationError | BadShardUrl) -> None:
+    def _refuse(self, error: ConfigurationError | BadShardUrl | SignKeyUnreadable) -> None:
         problems = list(error.problems) if isinstance(error, ConfigurationError) else [str(error)]
         self.note = "the changed configuration is faulty and not in force"
         log.error("config.refused", problems=problems, msg="Correct it and reload, nothing changed so far.")

@@ -13,6 +13,7 @@ from worker.answers import running
 from worker.backoff import half_jitter
 from worker.clock import Clock
 from worker.conclusion import Conclusion, Return
+from worker.envelope import Identity
 from worker.job_in_hand import JobInHand, Standing
 from worker.pulse import doing
 from worker.transports.base import Message, Transport, TransportError
@@ -23,6 +24,9 @@ TURN_SECONDS_MAXIMUM: Final = 300.0
 
 Jobs = Callable[[], Iterable[JobInHand]]
 """The jobs in hand."""
+
+Write = Callable[[str, Identity], Message]
+"""Makes the message of a result that any queue takes as it is."""
 
 Away = Callable[[], Collection[str]]
 """The shards that are away."""
@@ -38,8 +42,9 @@ class RunningResults:
     for these results and none is sent twice: the next one says more, and the final one says it all.
     """
 
-    def __init__(self, queue: Transport, interval: timedelta, clock: Clock) -> None:
+    def __init__(self, queue: Transport, write: Write, interval: timedelta, clock: Clock) -> None:
         self._queue = queue
+        self._write = write
         self._interval = interval
         self._clock = clock
         self._told: WeakKeyDictionary[JobInHand, Standing] = WeakKeyDictionary()
@@ -101,7 +106,7 @@ class RunningResults:
     def _message(self, job: JobInHand, standing: Standing) -> Message:
         progress = Progress(done=standing.done, total=standing.total)
         body = running(job.identity, progress, standing.waiting, job.held[0].received_at)
-        return Message(body, group=job.identity.partner_id)
+        return self._write(body, job.identity)
 
 
 def _is_power_of_two(number: int) -> bool:

@@ -85,3 +85,30 @@ def written(tmp_path: Path, password_file: str) -> Path:
     path = tmp_path / "config.toml"
     path.write_text(FILE.format(password_file=password_file), encoding="utf-8")
     return path
+
+
+@pytest.mark.parametrize(
+    ("environment", "place"),
+    [({"CREDENTIALS_DIRECTORY": "/run/c"}, "/run/c/password_"), ({}, "/etc/shardworker/passwords/")],
+    ids=["service", "shell"],
+)
+def test_signing_keys_are_found_as_passwords_are(
+    tmp_path: Path, environment: dict[str, str], place: str
+) -> None:
+    """Each of the list, by a credential's name or by its path."""
+    section = '[symfony]\nsign_key_files = ["credential:symfony", "/etc/old"]\n'
+    path = tmp_path / "config.toml"
+    path.write_text(FILE.format(password_file="/run/any") + section, encoding="utf-8")
+    settings = load_settings(path, environment).settings
+
+    assert settings.symfony.sign_key_files == [Path(f"{place}symfony"), Path("/etc/old")]
+
+
+@pytest.mark.parametrize("value", ["7", '"credential:symfony"', "[7]", "{a = 1}"])
+def test_keys_that_are_no_list_of_files_are_a_problem(tmp_path: Path, value: str) -> None:
+    """A single name as well: the order says which key signs, so there is a list."""
+    path = tmp_path / "config.toml"
+    section = f"[symfony]\nsign_key_files = {value}\n"
+    path.write_text(FILE.format(password_file="/run/any") + section, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"symfony\.sign_key_files"):
+        load_settings(path, {})

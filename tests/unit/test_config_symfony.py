@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from config.checks import find_problems
+from config.checks import find_problems, find_warnings
 from config.problems import key_path
 from config.settings import Settings
 
@@ -31,6 +32,12 @@ def test_all_of_it_together_is_no_problem() -> None:
                 "Other\\*": {"type": "others.import"},
                 "Typed": {"fields": {"kind": "type"}},
             },
+            result_class="App\\Message\\JobResult",
+            result_fields={"job_id": "jobId", "type": "status", "status": "type"},
+            failure_stamps=True,
+            job_class=CLASS,
+            signed_types=[CLASS, "App\\*", "*"],
+            sign_key_files=["/etc/key"],
         )
         == {}
     )
@@ -46,6 +53,12 @@ def test_all_of_it_together_is_no_problem() -> None:
         ({"messages": {CLASS: {"type": ""}}}, f"{AT_CLASS}.type", "expected a job type"),
         ({"messages": {CLASS: {}}}, AT_CLASS, "expected a job type, found none"),
         ({"types": {CLASS: "a"}, "messages": {CLASS: {"type": "b"}}}, f"{AT_CLASS}.type", "found another"),
+        ({"result_fields": {"jobid": "x"}}, "symfony.result_fields.jobid", 'did you mean "job_id"?'),
+        ({"result_fields": {"run": "a b"}}, "symfony.result_fields.run", "a property's name"),
+        ({"result_fields": {"run": "status"}}, "symfony.result_fields.run", "for two"),
+        ({"signed_types": ["App*"], "sign_key_files": ["/k"]}, "symfony.signed_types[0]", "a class name"),
+        ({"signed_types": [CLASS]}, "symfony.signed_types", "found none"),
+        ({"sign_key_files": ["key"]}, "symfony.sign_key_files[0]", "credential:NAME"),
         ({"fields": {"jobId": "jobid"}}, "symfony.fields.jobId", 'did you mean "job_id"?'),
         ({"fields": {"*": "payload"}}, 'symfony.fields."*"', "[symfony.messages]"),
         ({"constants": {"job_id": "j"}}, "symfony.constants.job_id", "unknown constant"),
@@ -75,3 +88,28 @@ def test_what_reads_nothing_or_reads_it_twice_is_a_problem(
 
     assert list(problems) == [place]
     assert text in problems[place]
+
+
+@pytest.mark.parametrize(
+    ("section", "place"),
+    [
+        ({"bus": "b"}, "symfony.bus"),
+        ({"job_class": CLASS}, "symfony.job_class"),
+        ({"receiver_name": "imports"}, "symfony.receiver_name"),
+        ({"bus": "b", "result_class": CLASS}, None),
+        ({"job_class": CLASS, "receiver_name": "imports", "failure_stamps": True}, None),
+    ],
+)
+def test_what_has_no_effect_by_itself_is_warned_of(section: dict[str, Any], place: str | None) -> None:
+    """The operator meant something by it."""
+    settings = Settings.model_validate({"queues": QUEUES, "symfony": section})
+    places = {key_path(finding.location) for finding in find_warnings(settings)} - {"shards"}
+
+    assert places == (set() if place is None else {place})
+
+
+@pytest.mark.parametrize("name", ["\\App\\Message", "", "App *"])
+def test_a_class_is_named_as_headers_name_it(name: str) -> None:
+    """Without a backslash before it: Symfony would look for another class."""
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"queues": QUEUES, "symfony": {"result_class": name}})

@@ -146,7 +146,7 @@ def test_a_message_that_no_job_can_be_read_from_is_kept_aside_in_time_too(
     def broken(*_: object) -> None:
         raise Defect
 
-    monkeypatch.setattr("worker.intake.open_envelope", broken)
+    monkeypatch.setattr("worker.opening.open_envelope", broken)
     with capture_logs():
         conclusions = [site.conclude(receive_count=500) for _ in range(DEFECTS_MAXIMUM)]
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from config.result import decode_result
-from tests.support.fakes import QuickStop
+from tests.support.fakes import MemoryStore, QuickStop
 from tests.support.job_stage import LATER, SOON, Stage
 from tests.support.memory_queue import MemoryPlace, away, no_faults
 from worker.conclusion import Discard
+from worker.letters import Letters
 from worker.running_results import RunningResults
 
 INTERVAL = timedelta(seconds=5)
@@ -25,7 +26,8 @@ class Desk:
         self.stage = Stage(customers)
         self.stage.start()
         self.queue = MemoryPlace().transport("responses")
-        self.told = RunningResults(self.queue, INTERVAL, self.stage.time.clock)
+        letters = Letters(MemoryStore(), None, "host:1", self.stage.time.clock)
+        self.told = RunningResults(self.queue, letters.news, INTERVAL, self.stage.time.clock)
         self.away: Sequence[str] = ()
 
     def tell(self, after_seconds: float = 5.0) -> list[dict[str, Any]]:

@@ -63,6 +63,7 @@ def _run_errors() -> tuple[type[Exception], ...]:
     from shards.directory import DirectoryUnavailable
     from worker.attachments import AttachmentsUnavailable
     from worker.objects import ObjectError
+    from worker.symfony.signatures import SignKeyUnreadable
     from worker.transports.base import TransportError
 
     return (
@@ -71,5 +72,6 @@ def _run_errors() -> tuple[type[Exception], ...]:
         DirectoryUnavailable,
         AttachmentsUnavailable,
         ObjectError,
+        SignKeyUnreadable,
         TransportError,
     )
