@@ -61,9 +61,9 @@ def world_opener(tmp_path: Path) -> Iterator[Open]:
     worlds: list[MarkedWorld] = []
 
     def opened(catalog_url: str | None) -> MarkedWorld:
-        urls = [f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "responses", "failures")]
+        queues = f"sql://{tmp_path}/queues.db?queue="
         options = {} if catalog_url is None else {"catalog": catalog_url}
-        world = MarkedWorld(tmp_path, *urls, options)
+        world = MarkedWorld(tmp_path, f"{queues}requests", f"{queues}responses", f"{queues}failures", options)
         worlds.append(world)
         if catalog_url is not None:
             world.fill_catalog()

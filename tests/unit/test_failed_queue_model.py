@@ -62,7 +62,7 @@ class FailureQueue(RuleBasedStateMachine):
         place = MemoryPlace(clock=lambda: self.time.seconds)
         self.failures, self.requests = place.transport("failures"), place.transport("requests")
         letters = Letters(MemoryStore(), None, "test", self.time.clock)
-        self.retrier = Retrier(SETTINGS, letters, OneTarget(self.requests), force=False, dry_run=False)
+        self.retrier = Retrier(SETTINGS, letters, OneTarget(self.requests), too_old=False, dry_run=False)
         self.failed: dict[str, str] = {}
         self.sent: Counter[str] = Counter()
         self.count = 0

@@ -40,7 +40,7 @@ class Bench:
         letters = Letters(MemoryStore(), None, "test", self.time.clock)
         self.targets = Targets(self.settings, None)
         self.targets._opened["sqs://requests"] = self.requests
-        self.retrier = Retrier(self.settings, letters, self.targets, force=False, dry_run=False)
+        self.retrier = Retrier(self.settings, letters, self.targets, too_old=False, dry_run=False)
         header = OwnHeader(run=1, code="handler_error", answered=True, first_sent_at=self.time.clock.now())
         self.failures.send([dead_letter(f'{{"job_id": "job-{number}"}}', header) for number in range(2)])
 

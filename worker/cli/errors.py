@@ -13,8 +13,26 @@ class CommandError(Exception):
     """A command cannot do what was asked. The message is one line: what happened and what to do."""
 
 
+SYMFONY_COMMANDS: Final = {
+    "messenger:consume": "shardworker consume",
+    "messenger:stop-workers": "shardworker stop-workers",
+    "messenger:setup-transports": "shardworker setup",
+    "messenger:stats": "shardworker stats",
+    "messenger:failed:show": "shardworker failed list` or `shardworker failed show ID",
+    "messenger:failed:retry": "shardworker failed retry",
+    "messenger:failed:remove": "shardworker failed remove",
+    "debug:messenger": "shardworker handlers",
+}
+
+
 class CommandGroup(TyperGroup):
-    """The group of all commands: tells expected errors without a traceback."""
+    """The group of all commands: knows Symfony's names, and tells expected errors without a traceback."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command of this name; for Symfony's name of it, a usage error that tells ours."""
+        if ours := SYMFONY_COMMANDS.get(args[0]):
+            ctx.fail(f"{args[0]} is Symfony's name; here it is `{ours}`.")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; an expected error becomes lines on stderr and an exit status."""

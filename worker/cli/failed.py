@@ -5,22 +5,26 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from config.headers import OWN_ATTRIBUTE
 from worker.cli.common import ConfigOption, JsonOption, MaximumOption, open_settings
 from worker.cli.errors import CommandError
 from worker.cli.failed_choice import (
+    ClassOption,
     CodeOption,
     Filters,
     PartnerOption,
     ReasonOption,
     SinceOption,
+    TransportOption,
     TypeOption,
     UntilOption,
+    class_filter,
+    origin_filter,
 )
 from worker.cli.failed_export import export_failed
 from worker.cli.failed_messages import FailedMessage, failed_messages
 from worker.cli.failed_remove import remove_failed
 from worker.cli.failed_retry import retry_failed
+from worker.cli.failed_shown import print_messages, print_stats
 from worker.cli.output import moment_text, print_json, print_line, print_table
 
 SEARCHED_MAXIMUM: Final = 1000
@@ -50,7 +54,12 @@ def list_failed(  # noqa: PLR0913 - each is an option of the command
     reason: ReasonOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    transport: TransportOption = None,
+    class_name: ClassOption = None,
     maximum: MaximumOption = 50,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Count them all, by class, job type and error code.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,10 +68,14 @@ def list_failed(  # noqa: PLR0913 - each is an option of the command
     Mirrors `messenger:failed:show`.
 
     The messages stay where they are. With --json each one is a line. With a filter, up to 1000 messages are
-    looked at.
+    looked at; with --stats all, and what is looked at is hidden from others meanwhile.
     """
     settings = open_settings(config).settings
-    filters = Filters(code, job_type, partner, reason, since, until)
+    origin, class_name = origin_filter(settings, transport), class_filter(class_name)
+    filters = Filters(code, job_type, partner, reason, since, until, origin, class_name)
+    if stats:
+        print_stats(settings, filters, as_json=as_json)
+        return
     looked_at = maximum if filters == Filters() else max(maximum, SEARCHED_MAXIMUM)
     seen = list(failed_messages(settings, looked_at))
     found = list(islice(filter(filters.fit, seen), maximum))
@@ -90,15 +103,7 @@ def show_failed(
     """
     settings = open_settings(config).settings
     message = _one(list(failed_messages(settings, SEARCHED_MAXIMUM)), message_id)
-    details = message.summary()
-    if as_json:
-        print_json({**details, "headers": message.headers, "body": message.body})
-        return
-    times = {name: moment_text(details[name]) for name in ("first_sent_at", "failed_at")}
-    shown = {**details, **times, "instance": message.header.instance}
-    others = {f"header {name}": value for name, value in message.headers.items() if name != OWN_ATTRIBUTE}
-    print_table(("field", "value"), [*shown.items(), *others.items()])
-    print_line(message.body)
+    print_messages([message], as_json=as_json)
 
 
 def _row(message: FailedMessage) -> tuple[Any, ...]:

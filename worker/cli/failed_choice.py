@@ -7,8 +7,12 @@ from typing import Annotated, Final
 
 import typer
 
+from config.headers import TYPE_HEADER, read_headers
 from config.measures import parse_duration
+from config.settings import Settings
 from worker.cli.failed_messages import FailedMessage
+from worker.envelope import CLOCK_SKEW_MAXIMUM
+from worker.transports.addresses import read_address
 
 MOMENT: Final = "a moment such as 2026-11-21T10:00:00Z, or how long ago, such as 2h"
 
@@ -64,11 +68,29 @@ UntilOption = Annotated[
         "--until", parser=to_moment, metavar="MOMENT", show_default=False, help="Only failed until."
     ),
 ]
+TransportOption = Annotated[
+    str | None,
+    typer.Option(
+        "--transport",
+        metavar="QUEUE",
+        show_default=False,
+        help="Only those that came from this request queue; all, if it is the failure queue's name.",
+    ),
+]
+ClassOption = Annotated[
+    str | None,
+    typer.Option(
+        "--class-filter",
+        metavar="CLASS",
+        show_default=False,
+        help="Only Symfony's messages of this class, which the header `type` names whole.",
+    ),
+]
 MostOption = Annotated[
     int | None, typer.Option("--max", min=1, show_default=False, help="At most so many messages.")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", "--force", help="Do not ask before --all.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +103,8 @@ class Filters:
     reason: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    origin: str | None = None
+    class_name: str | None = None
 
     def fit(self, message: FailedMessage) -> bool:
         """Whether the message is meant."""
@@ -88,6 +112,8 @@ class Filters:
             (self.code, message.header.code),
             (self.job_type, message.job_type),
             (self.partner_id, message.partner_id),
+            (self.origin, message.header.origin),
+            (self.class_name, class_of(message)),
         )
         return (
             all(asked is None or asked == found for asked, found in wanted)
@@ -95,6 +121,21 @@ class Filters:
             and (self.since is None or self.since <= message.failed_at)
             and (self.until is None or message.failed_at <= self.until)
         )
+
+
+def class_of(message: FailedMessage) -> str | None:
+    """The class that Symfony's header names; None where there is none."""
+    return read_headers(message.headers).get(TYPE_HEADER)
+
+
+def origin_filter(settings: Settings, transport: str | None) -> str | None:
+    """The origin that `--transport` asks for; the one failure queue's own name asks for nothing."""
+    return None if transport == read_address(settings.queues.failure).queue_name else transport
+
+
+def class_filter(text: str | None) -> str | None:
+    """The class that `--class-filter` asks for, as headers name it."""
+    return None if text is None else text.removeprefix("\\")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +150,16 @@ class Choice:
     maximum: int | None = None
     not_retried_since: datetime | None = None
 
-    def takes(self, message: FailedMessage) -> bool:
+    def takes(self, message: FailedMessage, now: datetime) -> bool:
         """Whether the message is meant."""
         named = not self.ids or message.message_id in self.ids
-        return named and self.filters.fit(message) and not self._is_own_work(message)
+        return named and self.filters.fit(message) and not self._is_own_work(message, now)
 
-    def _is_own_work(self, message: FailedMessage) -> bool:
+    def _is_own_work(self, message: FailedMessage, now: datetime) -> bool:
         since, retried_at = self.not_retried_since, message.header.retried_at
-        return since is not None and retried_at is not None and retried_at >= since
+        # Who sends a message can write a time of the future, which would keep it from every retry.
+        latest = now + CLOCK_SKEW_MAXIMUM
+        return since is not None and retried_at is not None and since <= retried_at <= latest
 
 
 def chosen(ids: list[str] | None, filters: Filters, maximum: int | None, *, every: bool) -> Choice:

@@ -13,6 +13,7 @@ from worker.cli.common import ConfigOption, open_queue, open_settings
 from worker.cli.errors import CommandError
 from worker.cli.failed_choice import (
     Choice,
+    ClassOption,
     CodeOption,
     Filters,
     IdsArgument,
@@ -20,8 +21,11 @@ from worker.cli.failed_choice import (
     PartnerOption,
     ReasonOption,
     SinceOption,
+    TransportOption,
     TypeOption,
     UntilOption,
+    class_filter,
+    origin_filter,
 )
 from worker.cli.failed_messages import FailedMessage
 from worker.cli.failed_queue import Search, Taking
@@ -46,6 +50,8 @@ def export_failed(  # noqa: PLR0913 - each is an option of the command
     reason: ReasonOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    transport: TransportOption = None,
+    class_name: ClassOption = None,
     maximum: MostOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -54,7 +60,9 @@ def export_failed(  # noqa: PLR0913 - each is an option of the command
     A body that is only referred to is fetched. The file holds partners' data: only you may read it.
     """
     settings = open_settings(config).settings
-    choice = Choice(frozenset(ids or ()), Filters(code, job_type, partner, reason, since, until), maximum)
+    origin, class_name = origin_filter(settings, transport), class_filter(class_name)
+    filters = Filters(code, job_type, partner, reason, since, until, origin, class_name)
+    choice = Choice(frozenset(ids or ()), filters, maximum)
     with ExitStack() as stack:
         output = stack.enter_context(_output(file))
         queue = stack.enter_context(open_queue(settings.queues.failure, settings))

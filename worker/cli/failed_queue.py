@@ -30,7 +30,7 @@ class Taking:
 
     def __init__(self, queue: Transport, clock: Clock, last_look: timedelta = LAST_LOOK) -> None:
         self._queue = queue
-        self._clock = clock
+        self.clock = clock
         self._last_look = last_look
         self._held: dict[str, Delivery] = {}
         self._settled: set[str] = set()
@@ -73,7 +73,7 @@ class Taking:
         left = seconds
         while left > 0:
             step = min(left, LEASE.total_seconds() / 4)
-            self._clock.sleep(step)
+            self.clock.sleep(step)
             left -= step
             self._renew()
 
@@ -89,7 +89,7 @@ class Taking:
         return new
 
     def _renew(self) -> None:
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         if now - self._renewed_at >= LEASE.total_seconds() / 4:
             self._queue.extend(list(self._held.values()), LEASE)
             self._renewed_at = now
@@ -108,7 +108,8 @@ class Search:
         """The chosen messages, in batches; no further than needed."""
         for deliveries in self._taking.batches(size):
             read = (read_failed(self._settings, delivery) for delivery in deliveries)
-            found = [message for message in read if self._choice.takes(message)][: self._left()]
+            now = self._taking.clock.now()
+            found = [message for message in read if self._choice.takes(message, now)][: self._left()]
             self._found.update(message.message_id for message in found)
             if found:
                 yield found

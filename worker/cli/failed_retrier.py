@@ -20,7 +20,7 @@ from worker.transports.base import Delivery, Faults, Message, Transport, Transpo
 
 TOO_OLD = (
     "it is older than inbox rows are kept: whether parts of it ran can no longer be told, and those that did "
-    "would run again. Look at the customers' data, then use --force"
+    "would run again. Look at the customers' data, then use --too-old"
 )
 
 
@@ -71,15 +71,15 @@ class Targets:
 
 
 class Retrier:
-    """Sends messages again. `force`: those too that are too old; `dry_run`: only says what would be sent."""
+    """Sends messages again. `too_old`: also beyond the inbox; `dry_run`: only says what would be sent."""
 
     def __init__(
-        self, settings: Settings, letters: Letters, targets: Targets, *, force: bool, dry_run: bool
+        self, settings: Settings, letters: Letters, targets: Targets, *, too_old: bool, dry_run: bool
     ) -> None:
         self._settings = settings
         self._letters = letters
         self._targets = targets
-        self._force = force
+        self._too_old = too_old
         self._dry_run = dry_run
 
     def retry(self, batch: Sequence[FailedMessage], taking: Taking) -> Iterator[Line]:
@@ -98,7 +98,7 @@ class Retrier:
         ready = self._written(failed, target, renew=False)
         if not self._is_too_old(ready, target):
             return ready
-        if not self._force:
+        if not self._too_old:
             raise CannotRetry(TOO_OLD)
         return self._written(failed, target, renew=True)
 

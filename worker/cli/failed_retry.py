@@ -10,6 +10,7 @@ import typer
 from worker.cli.common import ConfigOption, JsonOption, confirm, open_queue, open_settings, open_store
 from worker.cli.failed_choice import (
     AllOption,
+    ClassOption,
     CodeOption,
     DryRunOption,
     Filters,
@@ -18,10 +19,13 @@ from worker.cli.failed_choice import (
     PartnerOption,
     ReasonOption,
     SinceOption,
+    TransportOption,
     TypeOption,
     UntilOption,
     YesOption,
     chosen,
+    class_filter,
+    origin_filter,
 )
 from worker.cli.failed_messages import FailedMessage
 from worker.cli.failed_queue import Search, Taking
@@ -45,6 +49,8 @@ def retry_failed(  # noqa: PLR0913 - each is an option of the command
     reason: ReasonOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    transport: TransportOption = None,
+    class_name: ClassOption = None,
     maximum: MostOption = None,
     to: Annotated[
         str | None,
@@ -58,8 +64,8 @@ def retry_failed(  # noqa: PLR0913 - each is an option of the command
     rate: Annotated[
         float | None, typer.Option("--rate", min=0.1, show_default=False, help="At most so many in a second.")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Those too that are older than the inbox is kept: see above.")
+    too_old: Annotated[
+        bool, typer.Option("--too-old", help="Those too that are older than the inbox is kept: see above.")
     ] = False,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
@@ -75,14 +81,15 @@ def retry_failed(  # noqa: PLR0913 - each is an option of the command
     after its copy was accepted; retrying it twice does no more than once.
 
     A job that is older than inbox rows are kept is left where it is: whether parts of it ran can no longer be
-    told, and those that did would run again. Look at the customers' data before you use --force.
+    told, and those that did would run again. Look at the customers' data before you use --too-old.
 
     While the command runs, it hides the messages that it has looked at from others. Those that it leaves are
     back at its end, or two minutes after it was killed.
     """
     settings = open_settings(config).settings
     clock, report = Clock(), Report(as_json=as_json)
-    filters = Filters(code, job_type, partner, reason, since, until)
+    origin, class_name = origin_filter(settings, transport), class_filter(class_name)
+    filters = Filters(code, job_type, partner, reason, since, until, origin, class_name)
     choice = replace(chosen(ids, filters, maximum, every=every), not_retried_since=clock.now())
     with ExitStack() as stack:
         queue = stack.enter_context(open_queue(settings.queues.failure, settings))
@@ -92,7 +99,7 @@ def retry_failed(  # noqa: PLR0913 - each is an option of the command
         targets = stack.enter_context(closing(Targets(settings, to)))
         written = _Untouched(store) if dry_run else store
         letters = Letters(written, settings.queues.claim_check_bucket, INSTANCE, clock)
-        retrier = Retrier(settings, letters, targets, force=force, dry_run=dry_run)
+        retrier = Retrier(settings, letters, targets, too_old=too_old, dry_run=dry_run)
         taking = stack.enter_context(Taking(queue, clock))
         search = Search(settings, taking, choice)
         for batch in paced(search, taking, rate):

@@ -1,10 +1,12 @@
 """`shardworker setup`: create the queues, directories, catalog and inbox tables that are missing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from typing import NamedTuple
+from itertools import chain
+from typing import Annotated, NamedTuple
 
+import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
@@ -19,6 +21,7 @@ from worker.cli.errors import CommandError
 from worker.cli.findings import bucket_names, queue_urls
 from worker.cli.output import print_json, print_table
 from worker.cli.places import Place, place_name
+from worker.cli.queue_names import chosen_queues
 from worker.objects import is_directory_bucket
 from worker.objects.files import bucket_directory
 from worker.transports.base import TransportError
@@ -33,7 +36,17 @@ class Step(NamedTuple):
     error: str | None = None
 
 
-def setup(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def setup(
+    queues: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[QUEUE]...", show_default=False, help="Only these queues, and nothing else than queues."
+        ),
+    ] = None,
+    *,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Create what is missing: queues, the catalog's tables and inbox tables.
 
     Mirrors `messenger:setup-transports`.
@@ -42,7 +55,9 @@ def setup(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     days and have no redrive policy, since the worker moves failed messages by itself. Databases, S3 buckets
     and your own tables are not made here.
     """
-    steps = list(_steps(open_settings(config).settings))
+    settings = open_settings(config).settings
+    chosen = _queues(settings, queues or ())
+    steps = list(chosen if queues else chain(chosen, _others(settings)))
     if as_json:
         print_json([step._asdict() for step in steps])
     else:
@@ -52,10 +67,13 @@ def setup(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
         raise CommandError("\n".join(failed))
 
 
-def _steps(settings: Settings) -> Iterator[Step]:
-    for what, url in queue_urls(settings):
+def _queues(settings: Settings, names: Sequence[str]) -> Iterator[Step]:
+    for what, url in chosen_queues(queue_urls(settings), names):
         with open_queue(url, settings) as queue:
             yield _made(what, queue.name, queue.create)
+
+
+def _others(settings: Settings) -> Iterator[Step]:
     for bucket in filter(is_directory_bucket, bucket_names(settings)):
         yield _made("directory", bucket, partial(_create_directory, bucket))
     if settings.directory.catalog is not None:

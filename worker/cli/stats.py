@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import islice
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -17,6 +19,7 @@ from worker.cli.common import ConfigOption, JsonOption, open_queue, open_setting
 from worker.cli.errors import CommandError
 from worker.cli.findings import queue_urls
 from worker.cli.output import make_table, print_json, show
+from worker.cli.queue_names import chosen_queues
 from worker.cli.stats_workers import Seen, complaints, lanes_together, see_workers
 from worker.transports.base import TransportError
 
@@ -28,6 +31,15 @@ WORKER_COLUMNS: Final = ("worker", "in hand", "done", "failed", "oldest", "longe
 LANE_COLUMNS: Final = ("shard", "waiting", "running", "breaker", "opened")
 
 Row = Mapping[str, Any]
+Queues = Sequence[tuple[str, str]]
+"""What each queue is for, and its URL."""
+
+
+class Format(StrEnum):
+    """How it is printed."""
+
+    TEXT = "txt"
+    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,10 @@ class Stats:
 
 
 def stats(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[QUEUE]...", show_default=False, help="Only these queues; all without any."),
+    ] = None,
     *,
     config: ConfigOption = None,
     watch: Annotated[
@@ -49,6 +65,9 @@ def stats(
         timedelta,
         typer.Option(parser=to_duration, metavar="DURATION", help="With --watch: how often, such as 2s."),
     ] = timedelta(seconds=2),
+    form: Annotated[
+        Format, typer.Option("--format", help="For people, or JSON as with --json.")
+    ] = Format.TEXT,
     as_json: JsonOption = False,
 ) -> None:
     """Tell how many messages wait on each queue, and what the workers of this machine do.
@@ -58,13 +77,17 @@ def stats(
     The workers are those that share the configured state directory; each is asked at its socket there. One
     that does not answer within a second is shown as it wrote of itself last. Shards at which nothing waits or
     runs, and that are not away, are left out of the table. With --watch and --json there is a line each time.
+
+    In JSON, `transports` and `uncountable_transports` tell the waiting messages as Symfony's command does.
     """
+    as_json = as_json or form is Format.JSON
     if watch and not as_json and not Console().is_terminal:
         raise CommandError("--watch draws on a terminal, and this is none: add --json for a line each time.")
     settings = open_settings(config).settings
-    looks = _looks(settings, interval) if watch else iter([_look(settings, _queues(settings))])
+    chosen = chosen_queues(queue_urls(settings), names or ())
+    looks = _looks(settings, chosen, interval)
     try:
-        _show_all(looks, as_json=as_json, watch=watch)
+        _show_all(looks if watch else islice(looks, 1), as_json=as_json, watch=watch)
     except KeyboardInterrupt:
         raise typer.Exit from None
 
@@ -82,11 +105,11 @@ def _show_all(looks: Iterator[Stats], *, as_json: bool, watch: bool) -> None:
             show(tables(look))
 
 
-def _looks(settings: Settings, interval: timedelta) -> Iterator[Stats]:
-    queues, asked_at = _queues(settings), time.monotonic()
+def _looks(settings: Settings, chosen: Queues, interval: timedelta) -> Iterator[Stats]:
+    queues, asked_at = _queues(settings, chosen), time.monotonic()
     while True:
         if time.monotonic() - asked_at >= QUEUES_ASKED_EVERY.total_seconds():
-            queues, asked_at = _queues(settings), time.monotonic()
+            queues, asked_at = _queues(settings, chosen), time.monotonic()
         yield _look(settings, queues)
         time.sleep(interval.total_seconds())
 
@@ -95,8 +118,8 @@ def _look(settings: Settings, queues: Sequence[Row]) -> Stats:
     return Stats(queues, see_workers(settings.worker.state_directory), datetime.now(UTC))
 
 
-def _queues(settings: Settings) -> list[Row]:
-    return [_queue(settings, what, url) for what, url in queue_urls(settings)]
+def _queues(settings: Settings, chosen: Queues) -> list[Row]:
+    return [_queue(settings, what, url) for what, url in chosen]
 
 
 def _queue(settings: Settings, what: str, url: str) -> Row:
@@ -115,6 +138,15 @@ def as_object(look: Stats) -> dict[str, Any]:
         "queues": list(look.queues),
         "workers": [{**msgspec.to_builtins(seen.status), "answers": seen.answers} for seen in look.workers],
         "lanes": lanes_together(look.workers),
+        **_as_symfony(look.queues),
+    }
+
+
+def _as_symfony(queues: Sequence[Row]) -> dict[str, Any]:
+    counts = {row["queue"]: row["waiting"] for row in queues}
+    return {
+        "transports": {name: {"count": count} for name, count in counts.items() if count is not None},
+        "uncountable_transports": [name for name, count in counts.items() if count is None],
     }
 
 
