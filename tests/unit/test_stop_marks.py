@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from shards.directory import DirectoryUnavailable
 from tests.support.fakes import QuickStop
-from worker.stop_marks import STOP_REASON, FileStopMarks, StopWatch, names_of
+from worker.stop_marks import STOP_REASON, FileStopMarks, StopMarks, StopWatch, names_of
 
 INTERVAL = timedelta(seconds=5)
 INSTANCE = "host:7"
@@ -38,9 +38,9 @@ class Marks:
         self.marks[name] = self.marks.get(name, 0) + 1
 
 
-def watch_of(marks: Marks | FileStopMarks, stop: threading.Event, told: list[str] | None = None) -> StopWatch:
-    tell = [].append if told is None else told.append
-    return StopWatch(marks, names_of(INSTANCE), INTERVAL, stop, tell)
+def watch_of(marks: StopMarks, stop: threading.Event, told: list[str] | None = None) -> StopWatch:
+    said: list[str] = [] if told is None else told
+    return StopWatch(marks, names_of(INSTANCE), INTERVAL, stop, said.append)
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -94,7 +94,8 @@ TestAnyOrder = AnyOrder.TestCase
 
 def test_the_reason_is_told_once_and_the_looking_ends() -> None:
     """Between two looks it waits for the interval, or for the end of the process."""
-    marks, stop, told = Marks(), QuickStop(), []
+    marks, stop = Marks(), QuickStop()
+    told: list[str] = []
     watch = watch_of(marks, stop, told)
     watch.look()
     marks.set_stop_mark("*")
@@ -106,7 +107,8 @@ def test_the_reason_is_told_once_and_the_looking_ends() -> None:
 
 def test_a_process_that_leaves_looks_no_more() -> None:
     """It ends with the others' threads."""
-    stop, told = QuickStop(after=3), []
+    stop = QuickStop(after=3)
+    told: list[str] = []
     watch_of(Marks(), stop, told).run()
 
     assert (told, stop.waits) == ([], [5.0, 5.0, 5.0])
