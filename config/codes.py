@@ -12,7 +12,7 @@ CODES: Final[dict[str, str]] = {
     "unknown_attachment": "A customer of the job names an attachment that the job does not list.",
     "duplicate_attachment": "Two attachments of the job have the same name.",
     "attachment_not_allowed": "An attachment's bucket is not allowed, or its key is not the partner's.",
-    "unknown_type": "No handler is configured for the job's type.",
+    "unknown_type": "No handler is configured for the job's type, or no job type for its message's class.",
     "unknown_customer": "A customer of the job is in no shard's directory.",
     "not_granted": "The partner may not use this job type or reach one of these customers.",
     "expired": "The job came after its `expires_at`.",

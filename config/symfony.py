@@ -26,6 +26,10 @@ class SymfonyMessage(Section):
     constants: dict[str, str] = {}
 
 
+UNNAMED: Final = SymfonyMessage()
+"""A class that no entry names."""
+
+
 class Reading(NamedTuple):
     """How one class is read: its job type, its fields by name, whether the rest is payload, its constants."""
 
@@ -70,13 +74,13 @@ class Symfony(Section):
     def job_type_of(self, class_name: str) -> str | None:
         """The job type of a class; None where no entry names it."""
         named = {name: message.type for name, message in self.messages.items() if message.type is not None}
-        return best_match({**self.types, **named}, class_name)
+        return best_match({**self.types, **named} if named else self.types, class_name)
 
     def reading_of(self, class_name: str) -> Reading:
         """How messages of a class are read. Its own entries go before those for all, field by field."""
-        message = best_match(self.messages, class_name) or SymfonyMessage()
+        message = best_match(self.messages, class_name) or UNNAMED
         own = {name: target for name, target in message.fields.items() if name != REST}
-        targets = set(own.values())
+        targets = set(message.fields.values())
         general = {name: target for name, target in self.fields.items() if target not in targets}
         return Reading(
             self.job_type_of(class_name),
@@ -88,7 +92,7 @@ class Symfony(Section):
 
 def best_match(table: Mapping[str, Entry], class_name: str) -> Entry | None:
     r"""The entry for a class: its own, else that of its nearest namespace, `App\Message\*`, at last `*`."""
-    if len(class_name) > CLASS_CHARACTERS_MAXIMUM:
+    if not table or len(class_name) > CLASS_CHARACTERS_MAXIMUM:
         return None
     return next((table[name] for name in _names(class_name) if name in table), None)
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.job import AttachmentReference, Job
 from config.result import BadResult, CustomerResult, Error, ascii_json, error_of, failed, succeeded
+from config.stamps import NO_STAMPS, Stamps
 from handlers.contract import LocalAttachment, PartContext, Reject, Retry
 from handlers.registry import HandlerSpec, handler_specs
 from shards.directory import Placement, PlacementState
@@ -41,7 +42,7 @@ class HandlerRun:
     progress: list[tuple[int, int | None]]
 
 
-def run_handler(
+def run_handler(  # noqa: PLR0913 - each is a fact of the part that a test may want to say
     handler: Callable[..., Any] | HandlerSpec,
     payload: Any,
     database: Engine | Connection,
@@ -49,6 +50,7 @@ def run_handler(
     attachments: Mapping[str, bytes] = NO_ATTACHMENTS,
     customer_id: str = "c-1",
     schema: str | None = None,
+    stamps: Stamps = NO_STAMPS,
     commit: bool = False,
 ) -> HandlerRun:
     """Run a handler once, as the worker would: decoding, one transaction, encoding of what it returns.
@@ -63,6 +65,7 @@ def run_handler(
         attachments: The attachments' bytes by name.
         customer_id: Whose part it is.
         schema: The customer's schema; on a connection of the test's own it is only told, not set.
+        stamps: What Symfony put on the message.
         commit: Whether to keep what a successful run wrote.
 
     Raises:
@@ -88,6 +91,7 @@ def run_handler(
             report_progress=recorder.report_progress,
             clock=time.monotonic,
             deadline=time.monotonic() + PART_SECONDS,
+            stamps=stamps,
         )
         outcome = _outcome(spec, context, keep=commit)
     told = msgspec.json.decode(outcome, type=CustomerResult)

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, insert, select
 
 from config.result import ErrorDetail
+from config.stamps import BUS_NAME, NO_STAMPS
 from handlers import PartContext, Reject, Retry, handles
 from handlers.registry import handler_specs
 from handlers.testing import run_handler
@@ -203,3 +204,16 @@ def test_a_function_for_several_types_is_run_by_its_spec(engine: Engine) -> None
     with pytest.raises(ValueError, match="0 job types"):
         run_handler(print, None, engine)
     assert {run_handler(spec, None, engine).result for spec in handler_specs(handler)} == {"a", "b"}
+
+
+def test_a_handler_may_be_given_symfony_s_stamps(engine: Engine) -> None:
+    """As a message of its would bring them; none without."""
+
+    @handles("numbers.stamped")
+    def handler(payload: Any, context: PartContext) -> str | None:
+        del payload
+        return context.stamps.bus
+
+    stamps = NO_STAMPS.adding(BUS_NAME, {"busName": "commands"})
+    assert run_handler(handler, None, engine, stamps=stamps).result == "commands"
+    assert run_handler(handler, None, engine).result is None

@@ -1,4 +1,4 @@
-"""Symfony's messages read as jobs: class names as types, fields by other names, constants."""
+"""Symfony's messages read as jobs: fields by other names, constants, stamps."""
 
 import json
 from contextlib import suppress
@@ -10,134 +10,21 @@ from hypothesis import strategies as st
 
 from config.digest import part_digest
 from config.job import WIRE_FIELDS, BadMessage
-from config.symfony import Symfony, SymfonyMessage, best_match
+from config.symfony import Symfony, SymfonyMessage
 from tests.support.jobs import envelope_of, held_of, job_fields
-from tests.support.wire import JSON_VALUES
-from worker.envelope import Envelope, Identity, readable_identity
-from worker.symfony.reading import job_fields as read_job_fields
-from worker.transports.base import Attribute
-
-CLASS = "App\\Message\\ImportJob"
-NAMES = {"jobId": "job_id", "customerId": "customers", "partner": "partner_id", "rows": "payload"}
-MAPPED = Symfony(types={CLASS: "orders.insert"}, fields=NAMES)
-UNCHANGED = Symfony(
-    messages={
-        CLASS: SymfonyMessage(
-            type="orders.insert",
-            fields={"jobId": "job_id", "customerId": "customers", "*": "payload"},
-            constants={"partner_id": "acme"},
-        )
-    }
+from tests.support.symfony_messages import (
+    CLASS,
+    IMPORT_JOB,
+    MAPPED,
+    NAMES,
+    UNCHANGED,
+    identity,
+    opened,
+    refusal,
 )
-IMPORT_JOB: dict[str, Any] = {
-    "jobId": "job-1",
-    "customerId": 42,
-    "partner": "acme",
-    "rows": [{"order_no": 1}],
-}
-
-
-def opened(
-    symfony: Symfony,
-    fields: dict[str, Any],
-    class_name: str = CLASS,
-    folded: dict[str, str] | None = None,
-) -> Envelope:
-    """The envelope of a message of a class, with these fields, and headers folded into one attribute."""
-    headers = {"type": Attribute("String", class_name)}
-    if folded is not None:
-        headers["X-Symfony-Messenger"] = Attribute("String", json.dumps(folded))
-    return envelope_of(held_of(fields, attributes=headers), symfony)
-
-
-def refusal(symfony: Symfony, fields: dict[str, Any], class_name: str = CLASS) -> BadMessage:
-    with pytest.raises(BadMessage) as raised:
-        opened(symfony, fields, class_name)
-    return raised.value
-
-
-def identity(symfony: Symfony, fields: dict[str, Any], class_name: str = CLASS) -> Identity | None:
-    """Who is answered when the message is refused."""
-    held = held_of(fields, attributes={"type": Attribute("String", class_name)})
-    return readable_identity(json.dumps(fields), held, symfony)
-
-
-class TestClasses:
-    @pytest.mark.parametrize(
-        ("class_name", "job_type"),
-        [
-            (CLASS, "exact"),
-            ("App\\Message\\Other", "message"),
-            ("App\\Message\\Deep\\Down\\Other", "message"),
-            ("App\\Other", "app"),
-            ("App\\MessageOther", "app"),
-            ("Other\\Thing", "any"),
-            ("orders.import", "any"),
-            ("x" * 1001, None),
-        ],
-    )
-    def test_the_longest_match_wins(self, class_name: str, job_type: str | None) -> None:
-        """A class itself before its namespaces, the nearest first; a name without end is none."""
-        table = {CLASS: "exact", "App\\Message\\*": "message", "App\\*": "app", "*": "any"}
-
-        assert best_match(table, class_name) == job_type
-
-    def test_a_namespace_is_not_the_class_of_the_same_name(self) -> None:
-        r"""`App\\Message` is no message of `App\\Message\\*`."""
-        assert best_match({"App\\Message\\*": "message"}, "App\\Message") is None
-
-    def test_hostile_class_names_cost_nothing(self) -> None:
-        """Anybody can write the header."""
-        assert best_match({"App\\*": "app"}, "\\" * 1_000_000) is None
-
-    def test_both_tables_name_types(self) -> None:
-        """What is said of a class goes before what is said of its namespace, in whichever table."""
-        symfony = Symfony(
-            types={CLASS: "exact", "App\\*": "app"},
-            messages={"App\\Message\\*": SymfonyMessage(type="message")},
-        )
-
-        assert symfony.job_type_of(CLASS) == "exact"
-        assert symfony.job_type_of("App\\Message\\Other") == "message"
-        assert symfony.job_type_of("App\\Other") == "app"
-        assert symfony.job_type_of("Other") is None
-
-    @pytest.mark.parametrize("body", [{}, {"type": None}, {"type": 7}, {"type": "no type"}])
-    def test_a_class_that_nobody_named_is_an_unknown_type(self, body: dict[str, Any]) -> None:
-        """Not a bad message: the message may be good, and the configuration behind."""
-        error = refusal(MAPPED, {**IMPORT_JOB, **body}, "App\\Message\\Other")
-
-        assert error.code == "unknown_type"
-        assert "'App\\\\Message\\\\Other'" in str(error)
-
-    def test_so_it_is_where_nothing_is_configured(self) -> None:
-        """The header alone says that it is Symfony's."""
-        assert refusal(Symfony(), IMPORT_JOB).code == "unknown_type"
-
-    def test_a_class_name_is_cut_in_the_reason(self) -> None:
-        """And harmless."""
-        reason = str(refusal(Symfony(), {}, "\ud800\n" + "x" * 10_000))
-
-        assert len(reason) < 300
-        assert reason.isprintable()
-
-    def test_a_body_with_a_type_of_ours_keeps_it(self) -> None:
-        """Whatever class it says it is."""
-        assert opened(MAPPED, job_fields(type="from.body"), "App\\Unknown").job_type == "from.body"
-        assert opened(Symfony(), job_fields(type="from.body"), "App\\Unknown").job_type == "from.body"
-
-    def test_the_class_wins_over_the_body_s_type(self) -> None:
-        """Where it is named; a property of that name may be anything."""
-        envelope = opened(MAPPED, {**IMPORT_JOB, "type": "csv"})
-
-        assert (envelope.job_type, envelope.job.type) == ("orders.insert", "orders.insert")
-
-    def test_an_attribute_of_another_data_type_is_no_header(self) -> None:
-        """As Symfony reads them: exactly `String`."""
-        custom = Attribute("String.custom", CLASS)
-        held = held_of(job_fields(type="from.body"), attributes={"type": custom})
-
-        assert envelope_of(held, MAPPED).job_type == "from.body"
+from tests.support.wire import JSON_VALUES
+from worker.envelope import Identity
+from worker.symfony.reading import job_fields as read_job_fields
 
 
 class TestFields:
@@ -207,6 +94,12 @@ class TestFields:
         job = opened(symfony, {**IMPORT_JOB, "uuid": "job-9"}).job
 
         assert (job.job_id, job.customer_ids, job.unknown_fields) == ("job-9", ("42",), {"jobId": "job-1"})
+
+    def test_so_does_its_rest(self) -> None:
+        """A name for the payload of all classes is one more of its fields then."""
+        symfony = Symfony(fields=NAMES, messages={CLASS: SymfonyMessage(type="t", fields={"*": "payload"})})
+
+        assert opened(symfony, {**IMPORT_JOB, "x": 1}).job.payload == {"rows": [{"order_no": 1}], "x": 1}
 
     def test_messages_without_a_class_are_read_as_ever(self) -> None:
         """What the front door sends is no message of Symfony's, whatever else it holds."""

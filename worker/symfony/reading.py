@@ -60,7 +60,9 @@ def read_fields(fields: dict[str, Any], class_name: str, symfony: Symfony) -> Re
     if reading.job_type is not None:
         found["type"] = reading.job_type
         read.faults.pop("type", None)
-    return Read({name: value for name, value in found.items() if name not in read.faults}, read.faults)
+    for name in read.faults:
+        del found[name]
+    return Read(found, read.faults)
 
 
 def has_type(fields: dict[str, Any]) -> bool:
@@ -80,18 +82,16 @@ def origin(class_name: str) -> str:
 def _renamed(fields: dict[str, Any], reading: Reading) -> Read:
     """The fields by the job's names. One that is null is as if it were not there: so PHP writes none."""
     rest = {name: value for name, value in fields.items() if name not in reading.fields}
-    named: dict[str, Any] = {} if reading.rest_is_payload else {**rest}
-    origins = {name: name for name, value in named.items() if value is not None}
+    named: dict[str, Any] = {"payload": rest} if reading.rest_is_payload else rest
+    origins: dict[str, str] = {}
     faults: dict[str, str] = {}
     for name, target in reading.fields.items():
         if fields.get(name) is None:
             continue
-        if target in origins:
-            faults[target] = _twice(target, origins[target], name)
+        if named.get(target) is not None:
+            faults[target] = _twice(target, origins.get(target, target), name)
         named[target] = fields[name]
         origins[target] = name
-    if reading.rest_is_payload:
-        named["payload"] = rest
     return Read(named, faults)
 
 
@@ -103,7 +103,9 @@ def _twice(target: str, one: str, other: str) -> str:
 def _in_their_form(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields in the job's form: numbers as ids are text there, and a single customer a list."""
     found = {name: value for name, value in fields.items() if value is not None or name not in WIRE_FIELDS}
-    found |= {name: _text(found[name]) for name in TEXT_FIELDS if name in found}
+    for name in TEXT_FIELDS:
+        if type(found.get(name)) is int:
+            found[name] = str(found[name])
     if "customers" in found:
         customers = found["customers"]
         entries = customers if isinstance(customers, list) else [customers]
