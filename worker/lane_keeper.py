@@ -8,7 +8,7 @@ from typing import Final
 from shards.directory import Directory, DirectoryUnavailable, Placement, PlacementUnusable
 from worker.conclusion import Deferral
 from worker.lanes import Lanes
-from worker.pulse import doing
+from worker.pulse import doing, move
 from worker.tasks import Task
 
 INTERVAL_SECONDS: Final = 1.0
@@ -74,6 +74,7 @@ class LaneKeeper:
             return {name: found for one in customer_ids for name, found in self._find_one(one).items()}
 
     def _find_one(self, customer_id: str) -> Mapping[str, Placement]:
+        move()  # there may be many, and the directory may be slow
         try:
             return self._directory.find((customer_id,))
         except PlacementUnusable:
