@@ -1,5 +1,10 @@
 """OpenTelemetry spans, one for each run of a part, in the trace of its message: the extra `otel`."""
 
+import atexit
+import threading
+from collections.abc import Callable
+from typing import Final
+
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -13,6 +18,8 @@ from worker.job_in_hand import Part
 from worker.log_fields import otel_name
 from worker.middleware import Next
 from worker.trace import TRACEPARENT
+
+LAST_SPANS_SECONDS: Final = 5.0
 
 
 class PartSpans:
@@ -48,11 +55,33 @@ class PartSpans:
 
 
 def exporting_tracer() -> Tracer:
-    """A tracer whose spans are sent by OTLP, over HTTP."""
-    provider = TracerProvider()
+    """A tracer whose spans are sent by OTLP, over HTTP; at the process's end the last ones have 5 seconds."""
+    provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+    _end_with_process(provider.shutdown)
     return provider.get_tracer("shardworker")
+
+
+def _end_with_process(shut_down: Callable[[], None]) -> None:
+    """By itself it would wait half a minute for a silent collector.
+
+    Its thread is started now, for when the interpreter leaves none can be.
+    """
+    told = threading.Event()
+
+    def end() -> None:
+        told.wait()
+        shut_down()
+
+    thread = threading.Thread(target=end, name="end-spans", daemon=True)
+    thread.start()
+
+    def leave() -> None:
+        told.set()
+        thread.join(LAST_SPANS_SECONDS)
+
+    atexit.register(leave)
 
 
 def _parent(part: Part) -> Context | None:

@@ -1,6 +1,9 @@
 """Spans of a real worker: sent by OTLP to whoever the environment names."""
 
+import signal
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -8,6 +11,8 @@ import pytest
 
 from tests.support.world import World, job
 
+# By itself the library waits for 30 seconds.
+SOON_SECONDS = 20
 VARIABLES = {
     "SHARDWORKER__HANDLERS__MIDDLEWARE": '["worker.spans:PartSpans"]',
     "OTEL_SERVICE_NAME": "orders-worker",
@@ -59,4 +64,23 @@ def test_a_worker_that_leaves_has_sent_its_spans(world: World, collector: Collec
     told = b"".join(body for _, body in collector.posted)
     assert told.count(b"process orders.insert") == 2
     assert all(name in told for name in (b"orders-worker", b"shardworker.customer", b"c-0", b"c-1"))
+    assert [result["status"] for result in world.results()] == ["succeeded"]
+
+
+@pytest.mark.parametrize("make_world", ["sql"], indirect=True)
+def test_a_collector_that_is_silent_does_not_keep_a_worker_from_leaving(world: World) -> None:
+    """It takes connections and answers nothing: the last spans have a few seconds, then they are lost."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        world.send(job("traced", ["c-0"], rows=[{"order_no": 1}]))
+        worker = world.start_worker(
+            **VARIABLES, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_EXPORTER_OTLP_TIMEOUT="60"
+        )
+        world.wait_until_settled()
+        worker.signal(signal.SIGTERM)
+        worker.wait_for_event("worker.stopped")
+        stopped_at = time.monotonic()
+
+        assert worker.wait() == 0
+        assert time.monotonic() - stopped_at < SOON_SECONDS
     assert [result["status"] for result in world.results()] == ["succeeded"]

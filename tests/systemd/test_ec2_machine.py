@@ -141,12 +141,41 @@ def test_a_scale_in_under_load_waits_for_the_drain_and_loses_nothing(make_machin
     machine.assert_nothing_lost_or_doubled(jobs)
 
 
+def test_a_spot_notice_amid_a_scale_in_hurries_the_instances_and_the_hook_is_completed(
+    make_machine: MakeMachine,
+) -> None:
+    """What waits for a long job gives it back in time; the machine goes, and another does the job."""
+    machine = make_machine('release_margin = "118s"', drain="10m")
+    jobs = machine.send_load()
+    machine.metadata.aim_at("Terminated")
+    machine.wait_for_event("ec2.heartbeat")
+    assert machine.events("ec2.hurried") == []
+    machine.metadata.announce_interruption(datetime.now(UTC) + timedelta(minutes=2))
+    machine.wait_for_event("ec2.hook_completed")
+
+    assert machine.states() == [WORKED, WORKED]
+    assert [line["reason"] for line in machine.events("ec2.leaving")] == [
+        "lifecycle Terminated",
+        "spot terminate",
+    ]
+    assert machine.group.completed == [{**machine.asked, "LifecycleActionResult": "CONTINUE"}]
+    assert machine.events("ec2.command_failed") == []
+    go_on(machine.world.world)
+    machine.world.start(1)
+    machine.assert_nothing_lost_or_doubled(jobs)
+
+
 def test_a_spot_notice_under_load_hurries_the_instances_who_work_on_when_it_is_gone(
     make_machine: MakeMachine,
 ) -> None:
-    """What cannot end in time is given back before the end; back in service, what was stopped is started."""
-    machine = make_machine('release_margin = "118s"', drain="10m")
+    """What cannot end in time is given back before the end; back in service, what was stopped is started.
+
+    Until the notice a long call protects the machine from scale-in, and none does afterwards.
+    """
+    machine = make_machine('release_margin = "118s"\nprotect_after = "1s"', drain="10m")
     jobs = machine.send_load()
+    machine.wait_for_event("ec2.protected")
+    assert machine.group.is_protected()
     machine.metadata.announce_interruption(datetime.now(UTC) + timedelta(minutes=2), "hibernate")
     assert machine.wait_for_event("ec2.drained")["took_ms"] < 60_000
 
@@ -161,3 +190,5 @@ def test_a_spot_notice_under_load_hurries_the_instances_who_work_on_when_it_is_g
     for one in INSTANCES:
         machine.world.wait_for(one, ActiveState="active", SubState="running")
     machine.assert_nothing_lost_or_doubled(jobs)
+    machine.wait_for_event("ec2.unprotected")
+    assert not machine.group.is_protected()
