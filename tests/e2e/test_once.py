@@ -230,13 +230,15 @@ class TestStops:
         assert len(world.rows()) == 3
         assert world.request.depth() == (5, 0, 0)
 
-    def test_a_job_longer_than_its_lease_is_not_delivered_twice(self, make_world: MakeWorld) -> None:
-        """The lease is renewed while the handler runs: nobody else gets the message."""
-        world = make_world(lease="3s")
-        world.send(slow_job(world, "long", ["c-0"], 1))
+    def test_no_job_longer_than_its_lease_nor_one_behind_it_is_delivered_twice(
+        self, make_world: MakeWorld
+    ) -> None:
+        """Leases are renewed while a handler runs, of what waits for its turn too: nobody else gets them."""
+        world = make_world(lease="3s", concurrency="1")
+        world.send(*(slow_job(world, f"long-{number}", ["c-0"], number) for number in range(6)))
         worker, other = world.start_worker(), world.start_worker()
         wait_for_start(world)
-        wait_until(lambda: world.request.depth() == (0, 1, 0), "one leased message")
+        wait_until(lambda: world.request.depth() == (0, 6, 0), "six leased messages")
         other.wait_for_event("worker.started")
         two_leases_later = time.monotonic() + 2 * world.settings.worker.lease.total_seconds()
         wait_until(lambda: time.monotonic() > two_leases_later, "two leases to pass")
@@ -245,4 +247,4 @@ class TestStops:
         assert [worker.stop(), other.stop()] == [0, 0]
 
         done = [line for one in (worker, other) for line in one.events("job.done")]
-        assert [line["receive_count"] for line in done] == [1]
+        assert [line["receive_count"] for line in done] == [1] * 6
