@@ -41,6 +41,7 @@ def take_changes(old: Settings, new: Settings) -> Changes:
             "shards": {**new.shards, **{name: _shard(old, new, name) for name in old.shards}},
             "servers": new.servers,
             "directory": _directory(old.directory, new.directory),
+            "rate_limits": new.rate_limits,
             "symfony": _symfony(old.symfony, new.symfony),
             "logging": old.logging.model_copy(update={"level": new.logging.level}),
         }

@@ -83,9 +83,8 @@ def effective(settings: Settings) -> dict[str, Any]:
     The names of customers and partners are left out because there can be thousands; files that hold
     passwords are named, never read.
     """
-    tables: dict[str, Any] = settings.model_dump(
-        mode="json", by_alias=True, exclude={"directory", "partners"}
-    )
+    named: dict[str, Any] = {"directory": True, "partners": True, "rate_limits": {"partners", "customers"}}
+    tables: dict[str, Any] = settings.model_dump(mode="json", by_alias=True, exclude=named)
     hidden: dict[str, Any] = _hide_credentials(tables)
     return {
         **hidden,

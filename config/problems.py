@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from config.masking import mask_credentials
 from config.measures import format_duration, parse_size
+from config.rate_limits import FORM, Rate
 from config.settings import CustomerPlacement
 
 FOUND_CHARACTERS_MAXIMUM: Final = 80
@@ -23,6 +24,7 @@ BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 NAMED_FORMS: Final[dict[Any, str]] = {
     Path: "an absolute path",
     CustomerPlacement: "a shard's name or a table",
+    Rate: FORM,
 }
 
 Location = tuple[str | int, ...]
@@ -128,10 +130,10 @@ def _step_into(annotation: Any, step: str | int) -> Expectation | None:
 def _unwrap(annotation: Any, metadata: Sequence[Any] = ()) -> Expectation:
     """Without `None` and `Annotated` around it: what is left is a class, a `Literal`, a list or a dict."""
     if NoneType in get_args(annotation):
-        annotation = next(choice for choice in get_args(annotation) if choice is not NoneType)
+        return _unwrap(next(choice for choice in get_args(annotation) if choice is not NoneType), metadata)
     if get_origin(annotation) is Annotated:
         annotation, *own = get_args(annotation)
-        metadata = (*own, *metadata)
+        return _unwrap(annotation, (*own, *metadata))
     return Expectation(annotation, metadata)
 
 

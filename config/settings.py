@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, model_validator
 
 from config.measures import Duration, Size
+from config.rate_limits import RateLimits
 from config.section import Section, Whole
 from config.symfony import Symfony
 
@@ -81,7 +82,7 @@ class InsertHandler(Section):
 
 
 class Handlers(Section):
-    """`[handlers]`: the Python modules to look for handlers in, and the built-in insertions."""
+    """`[handlers]`: the Python modules to look for handlers in, the middleware, the built-in insertions."""
 
     modules: list[str] = []
     middleware: list[str] = []
@@ -220,6 +221,7 @@ class Settings(Section):
     shards: dict[str, Shard] = {}
     servers: dict[str, Server] = {}
     directory: Directory = Directory()
+    rate_limits: RateLimits = RateLimits()
     inbox: Inbox = Inbox()
     attachments: Attachments = Attachments()
     symfony: Symfony = Symfony()

@@ -24,9 +24,10 @@ from worker.lane_work import LaneWork
 from worker.lanes import Lanes
 from worker.leases import Leases
 from worker.letters import Letters, open_letters
+from worker.limited_parts import LimitedParts
 from worker.long_held import LongHeld
 from worker.metrics.tally import Tally
-from worker.middleware import load_middleware
+from worker.middleware_names import load_middleware
 from worker.objects import open_object_store
 from worker.opening import Opener
 from worker.options import ConsumeOptions
@@ -70,6 +71,7 @@ class Assembly:
     executor: Executor
     lanes: Lanes[Task]
     work: LaneWork
+    limited: LimitedParts
     time_limits: TimeLimits
     keeper: LaneKeeper
     settler: Settler
@@ -132,10 +134,11 @@ class _Assembler:
         executor = Executor(shards, settings, middleware, clock, stop, directory.forget, time_limits)
         lanes: Lanes[Task] = Lanes(lane_rules(settings, shards, self._concurrency), clock)
         work = LaneWork(lanes, executor, directory, clock, stop, tally.note_part)
+        limited = LimitedParts(settings, clock, work.offer)
         router = Router(settings, registry, directory, opened.grants, fetcher, clock)
         interval = settings.worker.running_interval
         running_results = RunningResults(queues.outlets.response, letters.news, interval, clock)
-        ways = Ways(lanes.admit, work.offer, lanes.offer, settler.settle, running_results.note_conclusion)
+        ways = Ways(lanes.admit, limited.offer, lanes.offer, settler.settle, running_results.note_conclusion)
         opener = Opener(settings, store, signatures)
         intake = Intake(settings, router, fetcher, opener, shards, ways, clock)
         preparer = Preparer(intake.take, settler.settle, stop)
@@ -151,6 +154,7 @@ class _Assembler:
             executor=executor,
             lanes=lanes,
             work=work,
+            limited=limited,
             time_limits=time_limits,
             keeper=LaneKeeper(lanes, directory, stop, [LongHeld(lanes, intake.jobs, clock).give_back]),
             settler=settler,

@@ -71,6 +71,7 @@ class Drain:
         assembly.stop.set()
         assembly.room.close()
         assembly.work.stop()
+        assembly.limited.stop()
         for job in assembly.intake.jobs():
             job.abandon(shutdown_deferral())
         for stage in assembly.settler.stages().values():

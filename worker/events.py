@@ -52,6 +52,11 @@ EVENTS: Final[dict[str, Event]] = {
         "One customer's part failed in a way that somebody should look at: a defect or an unexpected error.",
         _fields("run type shard error_code error_kind attempt"),
     ),
+    "part.middleware_failed": Event(
+        ERROR,
+        "A middleware raised when the part had its outcome, which stands, or ended without running the part.",
+        _fields("shard middleware"),
+    ),
     "config.loaded": Event(
         INFO,
         "The configuration that is in force: the file, the variables that override it, and all values.",

@@ -12,6 +12,7 @@ from structlog.contextvars import bound_contextvars
 
 from config.result import error_of, failed, succeeded
 from config.settings import Settings
+from handlers.middleware import Middleware
 from shards.engines import Shards
 from shards.failures import Failure, Kind
 from shards.guard import OutOfTime, PartConnection
@@ -24,8 +25,9 @@ from worker.counted_starts import CountedStarts
 from worker.failures import failure_of, log_unexpected
 from worker.gate import Gate
 from worker.job_in_hand import Part, shutdown_deferral
-from worker.middleware import Middleware, chain
+from worker.middleware import pass_through
 from worker.part_context import part_context
+from worker.part_envelope import part_envelope
 from worker.pulse import doing
 from worker.recording import record_failure
 from worker.reports import Away, Ended, GivenUp, Report
@@ -224,7 +226,10 @@ class Executor:
 
             return store.run(part.identity, work)
 
-        return chain(self._middleware, transaction, self._dialect(part))(part)
+        if not self._middleware:
+            return transaction()
+        envelope, names = part_envelope(part), self._names(part)
+        return pass_through(self._middleware, envelope, transaction, self._dialect(part), names)
 
     def _call(self, part: Part, connection: Connection, payload: Any) -> bytes:
         handler = part.owner.handler

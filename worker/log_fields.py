@@ -105,6 +105,7 @@ FIELDS: Final[dict[str, Field]] = {
     "lines": Field("whole", "how many lines were dropped"),
     "longest_ms": Field("number", "for how long the longest handler call of the machine has been running"),
     "message_id": Field("text", "the queue's id of the message", otel="messaging.message.id"),
+    "middleware": Field("text", "the middleware, as `package.module.Name`"),
     "needs_restart": Field("texts", "the configuration's keys that changed and are in force after a restart"),
     "noticed_at": Field("text", "when EC2 said so, RFC 3339"),
     "of": Field("text", "the event whose line could not be written"),

@@ -1,85 +1,145 @@
 """The middleware around a part: on the worker thread, outside the transaction, which the last link opens."""
 
-import importlib
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final
 
-from shards.inbox import Outcome
-from shards.parts import WAITING_KINDS, ForeignFailure
+import structlog
+
+from config.codes import CODES
+from handlers.middleware import Middleware, PartEnvelope
+from shards.failures import Failure, Kind, KnownFailure
+from shards.guard import OutOfTime
+from shards.inbox import ContentConflict, InboxFault, Outcome, PlacementStale, Superseded
+from shards.parts import WAITING_KINDS, ForeignFailure, StartedBefore
 from worker.failures import failure_of
-from worker.job_in_hand import Part
 
-Next = Callable[[Part], Outcome]
+VERDICTS: Final = (ContentConflict, Superseded, PlacementStale, InboxFault, StartedBefore)
+"""What only the inbox can say of a part."""
+
+REPLACEABLE_KINDS: Final = frozenset({Kind.PERMANENT, Kind.TRANSIENT})
+
+log = structlog.get_logger()
 
 
-class MiddlewareImportFailed(Exception):
-    """A middleware named in the configuration cannot be imported or is not callable."""
+class PartNotRun(KnownFailure):
+    """A link came back without having run the part and without an error: nobody knows what that means."""
+
+    def __init__(self) -> None:
+        super().__init__(Failure(Kind.DEFECT, "part_not_run", CODES["part_not_run"]))
 
 
-class Middleware(Protocol):
-    """One link, as Symfony's: it may act before and after, and must call `next` to go on.
+class PassageOver(Exception):
+    """`next` was called when the part's turn was over: nothing was done."""
 
-    An exception that it raises ends the part as one of the handler's would: `Reject` and `Retry` included.
+
+def pass_through(
+    links: Sequence[Middleware],
+    envelope: PartEnvelope,
+    transaction: Callable[[], Outcome],
+    dialect: str,
+    names: Mapping[str, str],
+) -> Outcome:
+    """The outcome of the transaction, run inside the links, the first of them outermost.
+
+    Whatever the transaction raises about its shard or the inbox comes through as it is. What a link raises by
+    itself never tells of the shard: another database of its own that is away or busy is a `ForeignFailure`.
+
+    Args:
+        links: The middleware, in the order of the configuration.
+        envelope: The part, as the first link gets it.
+        transaction: Runs the part; may be called again after a failure of the handler's.
+        dialect: The shard's, by which errors are told apart.
+        names: What a line of the log about the part names.
     """
-
-    def __call__(self, envelope: Part, next: Next) -> Outcome:  # noqa: A002 - Symfony's word for it
-        """Wrap the rest of the way of one part."""
-        ...
-
-
-def chain(middleware: Sequence[Middleware], transaction: Callable[[], Outcome], dialect: str) -> Next:
-    """The links, outermost first, around the transaction on a shard of this dialect.
-
-    Whatever the transaction raises comes through as it is. What a link raises by itself never tells of the
-    shard: another database of its own that is away or busy is a `ForeignFailure`.
-    """
-    if not middleware:
-        return lambda _: transaction()
-    own: list[Exception] = []
-
-    def innermost(_: Part) -> Outcome:
-        try:
-            return transaction()
-        except Exception as error:
-            own.append(error)
-            raise
-
-    current: Next = innermost
-    for link in reversed(middleware):
-        current = _bind(link, current)
-    return _telling_foreign(current, own, dialect)
-
-
-def _telling_foreign(outermost: Next, own: Sequence[Exception], dialect: str) -> Next:
-    def told(envelope: Part) -> Outcome:
-        try:
-            return outermost(envelope)
-        except Exception as error:
-            if error in own or failure_of(error, dialect).kind not in WAITING_KINDS:
-                raise
-            raise ForeignFailure(error) from error
-
-    return told
-
-
-def load_middleware(names: Sequence[str]) -> list[Middleware]:
-    """The middleware at `package.module:name`, each called once if it is a class; raises
-    `MiddlewareImportFailed`.
-    """
-    return [_load(name) for name in names]
-
-
-def _bind(link: Middleware, following: Next) -> Next:
-    return lambda envelope: link(envelope, following)
-
-
-def _load(name: str) -> Middleware:
-    module_name, _, attribute = name.partition(":")
+    passage = _Passage(links, transaction, dialect, names)
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise MiddlewareImportFailed(
-            f"The middleware {name!r} cannot be imported ({error}); expected 'package.module:name'."
-        ) from error
-    link: Middleware = found() if isinstance(found, type) else found
-    return link
+        return passage.go(0, envelope)
+    except Exception as error:
+        if passage.raised(error) or not _tells_of_a_shard(error, dialect):
+            raise
+        raise ForeignFailure(error) from error
+    finally:
+        passage.is_over = True
+
+
+class _Passage:
+    """One run of a part through its links. What the transaction came to stands, whatever they make of it."""
+
+    def __init__(
+        self,
+        links: Sequence[Middleware],
+        transaction: Callable[[], Outcome],
+        dialect: str,
+        names: Mapping[str, str],
+    ) -> None:
+        self._links = links
+        self._transaction = transaction
+        self._dialect = dialect
+        self._names = names
+        self._outcome: Outcome | None = None
+        self._failure: BaseException | None = None
+        self.is_over = False
+
+    def go(self, position: int, envelope: PartEnvelope) -> Outcome:
+        """Go on at this link, behind the last one with the transaction."""
+        if self.is_over:
+            raise PassageOver("`next` was called when the part's turn was over; call it before you return.")
+        if position == len(self._links):
+            return self._transact()
+        link = self._links[position]
+        raised: BaseException | None = None
+        try:
+            link(envelope, partial(self.go, position + 1))
+        except BaseException as error:  # noqa: BLE001 - a link may raise anything, as a handler may
+            raised = error
+        return self._result(link, raised)
+
+    def raised(self, error: BaseException) -> bool:
+        """Whether this is the error that the transaction ended with."""
+        return error is self._failure
+
+    def _transact(self) -> Outcome:
+        if self._outcome is None:
+            self._raise_if_final()
+            try:
+                self._outcome = self._transaction()
+            except BaseException as error:
+                self._failure = error
+                raise
+        return self._outcome
+
+    def _result(self, link: Middleware, raised: BaseException | None) -> Outcome:
+        """The outcome that is stored, else the error that counts: not what the link made of them."""
+        if self._outcome is not None:
+            if raised is not None:
+                self._log(link, "It raised when the part had its outcome, which stands.", raised)
+            return self._outcome
+        self._raise_if_final()
+        error = raised or self._failure
+        if error is None:
+            self._log(link, "It returned without calling `next` and without raising: an attempt is counted.")
+            raise PartNotRun
+        raise error
+
+    def _raise_if_final(self) -> None:
+        """Raise the transaction's error again where no link can answer for it: of the shard or the inbox."""
+        error = self._failure
+        if error is not None and (
+            isinstance(error, (*VERDICTS, OutOfTime))
+            or failure_of(error, self._dialect).kind not in REPLACEABLE_KINDS
+        ):
+            raise error
+
+    def _log(self, link: Middleware, text: str, error: BaseException | None = None) -> None:
+        log.error("part.middleware_failed", **self._names, middleware=_name(link), msg=text, exc_info=error)
+
+
+def _tells_of_a_shard(error: Exception, dialect: str) -> bool:
+    return isinstance(error, VERDICTS) or failure_of(error, dialect).kind in WAITING_KINDS
+
+
+def _name(link: Middleware) -> str:
+    """`package.module.Name` of a link, for the log."""
+    named = link if hasattr(link, "__qualname__") else type(link)
+    return f"{named.__module__}.{named.__qualname__}"

@@ -63,6 +63,7 @@ class Reloader:
         threads = self._options.concurrency or settings.worker.concurrency
         # Shards before customers: a part may come for a new one at once.
         assembly.lanes.apply(lane_rules(settings, assembly.shards, threads))
+        assembly.limited.apply(settings)
         assembly.directory.apply(settings)
         for part in (assembly.intake, assembly.router, assembly.executor):
             part.apply(settings)

@@ -13,10 +13,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from handlers.middleware import Next, PartEnvelope
 from shards.inbox import Outcome
-from worker.job_in_hand import Part
 from worker.log_fields import otel_name
-from worker.middleware import Next
 from worker.trace import TRACEPARENT
 
 LAST_SPANS_SECONDS: Final = 5.0
@@ -33,10 +32,10 @@ class PartSpans:
     def __init__(self, tracer: Tracer | None = None) -> None:
         self._tracer = tracer or exporting_tracer()
 
-    def __call__(self, envelope: Part, next: Next) -> Outcome:  # noqa: A002 - Symfony's word for it
+    def __call__(self, envelope: PartEnvelope, next: Next) -> Outcome:  # noqa: A002 - Symfony's word for it
         """Run the part inside a span."""
         with self._tracer.start_as_current_span(
-            f"process {envelope.owner.job_type}",
+            f"process {envelope.job_type}",
             context=_parent(envelope),
             kind=SpanKind.CONSUMER,
             attributes=_attributes(envelope),
@@ -84,21 +83,19 @@ def _end_with_process(shut_down: Callable[[], None]) -> None:
     atexit.register(leave)
 
 
-def _parent(part: Part) -> Context | None:
-    found = part.owner.identity.trace
-    if found is None or found.traceparent is None:
+def _parent(envelope: PartEnvelope) -> Context | None:
+    if envelope.traceparent is None:
         return None
-    return TraceContextTextMapPropagator().extract({TRACEPARENT: found.traceparent})
+    return TraceContextTextMapPropagator().extract({TRACEPARENT: envelope.traceparent})
 
 
-def _attributes(part: Part) -> dict[str, str | int]:
-    owner = part.owner
+def _attributes(envelope: PartEnvelope) -> dict[str, str | int]:
     named: dict[str, str | int] = {
-        "job": owner.job.job_id,
-        "run": owner.run,
-        "type": owner.job_type,
-        "partner": owner.job.partner_id,
-        "customer": part.request.customer_id,
-        "shard": "" if part.placement is None else part.placement.shard,
+        "job": envelope.job.job_id,
+        "run": envelope.run,
+        "type": envelope.job_type,
+        "partner": envelope.job.partner_id,
+        "customer": envelope.customer_id,
+        "shard": "" if envelope.placement is None else envelope.placement.shard,
     }
     return {otel_name(name): value for name, value in named.items()}

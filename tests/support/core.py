@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from config.settings import Settings
 from handlers.contract import PartContext, handles
+from handlers.middleware import Middleware
 from handlers.registry import Registry, handler_specs
 from shards.directory import Placement, PlacementState, PlacementUnusable
 from shards.grants import Grants
@@ -26,7 +27,6 @@ from worker.held import Held
 from worker.intake import Intake, Ways
 from worker.job_in_hand import Part
 from worker.lane import Reply
-from worker.middleware import Middleware
 from worker.objects.files import DirectoryStore
 from worker.objects.store import BucketStore
 from worker.opening import Opener

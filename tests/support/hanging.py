@@ -4,10 +4,8 @@ import os
 import time
 from pathlib import Path
 
-from shards.inbox import Outcome
+from handlers import Next, Outcome, PartEnvelope
 from worker import turn_limits
-from worker.job_in_hand import Part
-from worker.middleware import Next
 
 PATIENCE_SECONDS = 60.0
 
@@ -27,7 +25,7 @@ class Hang:
         vars(turn_limits)["STATEMENTS_GRACE_SECONDS"] = 0.0
         self._directory = Path(os.environ["HANG_DIRECTORY"])
 
-    def __call__(self, envelope: Part, next: Next) -> Outcome:  # noqa: A002 - Symfony's word for it
+    def __call__(self, envelope: PartEnvelope, next: Next) -> Outcome:  # noqa: A002 - Symfony's word for it
         """Hang, and run the part at last."""
         (self._directory / "hangs").touch()
         deadline = time.monotonic() + PATIENCE_SECONDS

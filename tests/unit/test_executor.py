@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError as SQLAlchemyOperationalError
 
 from config.result import error_of
 from handlers.contract import PartContext, Reject, Retry
+from handlers.middleware import Middleware, Next, PartEnvelope
 from shards import failure_codes
 from shards.failures import KnownFailure, failure_of
 from shards.inbox import ContentConflict, InboxState, Outcome, Superseded
@@ -20,7 +21,6 @@ from tests.support.executing import code_of, locked, part_of, raising, run, the_
 from tests.support.jobs import inbox_rows, orders
 from worker.conclusion import Answer, Deferral
 from worker.job_in_hand import Part
-from worker.middleware import Middleware, Next
 from worker.reports import Ended, Report
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -91,9 +91,9 @@ class Noting(Middleware):
     def __init__(self, name: str, notes: list[str]) -> None:
         self._name, self._notes = name, notes
 
-    def __call__(self, envelope: Part, next: Next) -> Outcome:  # noqa: A002 - the protocol's word
+    def __call__(self, envelope: PartEnvelope, next: Next) -> Outcome:  # noqa: A002 - the protocol's word
         """Note, go on, note."""
-        self._notes.append(f"{self._name} {envelope.request.customer_id}")
+        self._notes.append(f"{self._name} {envelope.customer_id}")
         outcome = next(envelope)
         self._notes.append(f"{self._name} after")
         return outcome
@@ -103,7 +103,7 @@ def test_middleware_wraps_the_transaction_in_the_order_of_the_configuration(tmp_
     """The first is the outermost; the transaction begins and is committed inside all of them."""
     notes: list[str] = []
 
-    def outcome_is_committed(envelope: Part, next: Next) -> Outcome:  # noqa: A002 - the protocol's word
+    def outcome_is_committed(envelope: PartEnvelope, next: Next) -> Outcome:  # noqa: A002 - the protocol's word
         assert inbox_rows(tmp_path) == []
         outcome = next(envelope)
         assert len(inbox_rows(tmp_path)) == 1
@@ -120,7 +120,7 @@ def test_middleware_wraps_the_transaction_in_the_order_of_the_configuration(tmp_
 
 
 def failing_with(error: Exception) -> Middleware:
-    def middleware(envelope: Part, next: Next) -> Outcome:  # noqa: A002, ARG001 - the protocol's words
+    def middleware(envelope: PartEnvelope, next: Next) -> Outcome:  # noqa: A002, ARG001 - the protocol's words
         raise error
 
     return middleware

@@ -61,7 +61,7 @@ def _configuration_errors() -> tuple[type[Exception], ...]:
     from shards.directory_function import DirectoryImportFailed
     from shards.engines import BadShardUrl, UnknownShard
     from shards.open_directory import NoCatalog
-    from worker.middleware import MiddlewareImportFailed
+    from worker.middleware_names import MiddlewareImportFailed
     from worker.transports.factory import BadQueueUrl
 
     return (

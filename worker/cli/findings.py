@@ -20,7 +20,7 @@ from worker.cli.directory_findings import directory_faults, reachable_places
 from worker.cli.finding import Finding
 from worker.cli.places import Place, place_name
 from worker.cli.shard_findings import find_in_shards
-from worker.middleware import MiddlewareImportFailed, load_middleware
+from worker.middleware_names import MiddlewareImportFailed, load_middleware
 from worker.objects import ObjectError
 from worker.transports.base import TransportError
 
