@@ -1,10 +1,10 @@
 """SQS standard queues through boto3: batches of ten, partial failures entry by entry, two clients."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from threading import Event
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
@@ -30,19 +30,26 @@ from worker.transports.limits import (
     message_fault,
     message_size,
 )
+from worker.transports.sqs_answers import (
+    DEPTHS,
+    UNREADABLE,
+    attributes_in,
+    deliveries_in,
+    depth_in,
+    faults_in,
+    url_in,
+)
 from worker.transports.sqs_clients import Clients
 from worker.transports.sqs_errors import (
-    NO_ANSWER,
     RequestRefused,
     error_from,
-    failed_code,
+    foreign_answer,
     lease_fault,
     send_fault,
 )
 from worker.transports.sqs_wire import (
     TRACE_HEADER,
     attribute_faults,
-    delivery_from,
     retention_from,
     send_parameters,
     whole_seconds,
@@ -54,6 +61,7 @@ BROWSE_WAIT: Final = timedelta(seconds=1)  # a long poll asks all of SQS's serve
 NOT_TRIED: Final = Fault("NotTried", "an earlier request of the same batch failed; it has to be repeated")
 
 FaultOf = Callable[..., Fault]
+Answer = TypeVar("Answer")
 
 
 class Entry(NamedTuple):
@@ -100,8 +108,7 @@ class SqsTransport:
             MessageAttributeNames=["All"],
             MessageSystemAttributeNames=SYSTEM_ATTRIBUTES,
         )
-        now = self._clock()
-        deliveries = [delivery_from(message, now) for message in answer.get("Messages", ())]
+        deliveries = self._read(deliveries_in, answer, self._clock())
         if self._closing.is_set():
             self.release([(delivery, timedelta()) for delivery in deliveries])
             return []
@@ -151,17 +158,11 @@ class SqsTransport:
 
     def depth(self) -> Depth:
         """As the protocol says, as SQS estimates it."""
-        names = [
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
-        ]
-        attributes = self._queue_attributes(names)
-        return Depth(*(int(attributes.get(name, 0)) for name in names))
+        return self._read(depth_in, self._queue_attributes(DEPTHS))
 
     def retention(self) -> timedelta:
         """As the protocol says."""
-        return retention_from(self._queue_attributes(["MessageRetentionPeriod"]))
+        return self._read(retention_from, self._queue_attributes(["MessageRetentionPeriod"]))
 
     def create(self) -> bool:
         """As the protocol says; a queue that exists is left as it is."""
@@ -175,7 +176,7 @@ class SqsTransport:
     def check(self) -> list[str]:
         """As the protocol says: queue missing, retention, redrive policy, visibility, message size."""
         try:
-            return attribute_faults(self._queue_attributes(["All"]))
+            return self._read(attribute_faults, self._queue_attributes(["All"]))
         except TransportError as error:
             return [str(error)]
 
@@ -224,7 +225,7 @@ class SqsTransport:
             middle = len(entries) // 2
             first = self._request(operation, entries[:middle], fault_of)
             return first | self._request(operation, entries[middle:], fault_of)
-        return _faults_in(answer, entries, fault_of)
+        return self._read(faults_in, answer, [entry.position for entry in entries], fault_of)
 
     def _call(self, operation: str, **parameters: Any) -> Any:
         return self._called(operation, QueueUrl=self._url(), **parameters)
@@ -235,6 +236,15 @@ class SqsTransport:
             return getattr(client, operation)(**parameters)
         except (ClientError, BotoCoreError, ResponseParserError) as error:
             raise error_from(self.name, error) from None
+        except UNREADABLE as error:
+            raise foreign_answer(self.name, error) from None
+
+    def _read(self, reader: Callable[..., Answer], *arguments: Any) -> Answer:
+        """What the reader makes of an answer; raises `TransportError` where that cannot be SQS's."""
+        try:
+            return reader(*arguments)
+        except UNREADABLE as error:
+            raise foreign_answer(self.name, error) from None
 
     def _url(self) -> str:
         if self._queue_url is None:
@@ -242,7 +252,7 @@ class SqsTransport:
         return self._queue_url
 
     def _look_up_url(self) -> str:
-        return str(self._called("get_queue_url", QueueName=self.name)["QueueUrl"])
+        return self._read(url_in, self._called("get_queue_url", QueueName=self.name))
 
     def _create_queue(self) -> str:
         attributes = {
@@ -250,22 +260,7 @@ class SqsTransport:
             "VisibilityTimeout": str(whole_seconds(self._lease, VISIBILITY_MAXIMUM)),
             "MaximumMessageSize": str(MESSAGE_BYTES_MAXIMUM),
         }
-        answer = self._called("create_queue", QueueName=self.name, Attributes=attributes)
-        return str(answer["QueueUrl"])
+        return self._read(url_in, self._called("create_queue", QueueName=self.name, Attributes=attributes))
 
-    def _queue_attributes(self, names: list[str]) -> dict[str, str]:
-        answer = self._call("get_queue_attributes", AttributeNames=names)
-        return dict(answer.get("Attributes", {}))
-
-
-def _faults_in(answer: Mapping[str, Any], entries: Iterable[Entry], fault_of: FaultOf) -> Faults:
-    done = {int(successful["Id"]) for successful in answer.get("Successful", ())}
-    failed = {
-        int(entry["Id"]): fault_of(failed_code(entry), sender_fault=bool(entry.get("SenderFault")))
-        for entry in answer.get("Failed", ())
-    }
-    return {
-        entry.position: failed.get(entry.position, NO_ANSWER)
-        for entry in entries
-        if entry.position not in done
-    }
+    def _queue_attributes(self, names: Sequence[str]) -> dict[str, str]:
+        return self._read(attributes_in, self._call("get_queue_attributes", AttributeNames=list(names)))

@@ -9,6 +9,7 @@ import boto3
 from botocore.config import Config
 
 from worker.transports.limits import WAIT_MAXIMUM
+from worker.transports.sqs_answers import check_answer
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -77,6 +78,7 @@ class Clients:
             client = self._session.client("sqs", endpoint_url=self._endpoint_url, config=config)
             self._made.append(client)
         client.meta.events.register("before-send.sqs", self._note)
+        client.meta.events.register("after-call.sqs", check_answer)
         return client
 
     def _note(self, event_name: str, **_: Any) -> None:

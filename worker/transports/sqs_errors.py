@@ -3,6 +3,7 @@
 SQS's own texts are never passed on: some of them repeat the receipt handle.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ LOST_CODES: Final = frozenset({"ReceiptHandleIsInvalid", "MessageNotInflight", "
 REFUSED_CODES: Final = frozenset(
     {"InvalidMessageContents", "InvalidParameterValue", "InvalidAttributeValue", "BatchRequestTooLong"}
 )
+CODE: Final = re.compile(r"(?:.{0,200}[.#])?(\w{1,100})", re.ASCII)
+UNKNOWN_CODE: Final = "unknown"
 NO_ANSWER: Final = Fault("NoAnswer", "SQS did not say what became of the entry; it has to be repeated")
 
 
@@ -27,9 +30,13 @@ class RequestRefused(TransportError):
         self.code = code
 
 
-def short_code(code: str) -> str:
-    """The code without its namespace: `AWS.SimpleQueueService.NonExistentQueue` is `NonExistentQueue`."""
-    return code.rsplit(".", 1)[-1].rsplit("#", 1)[-1]
+def short_code(code: object) -> str:
+    """The code without its namespace: `AWS.SimpleQueueService.NonExistentQueue` is `NonExistentQueue`.
+
+    What has not the form of a code, and may hold anything, is `unknown`.
+    """
+    found = CODE.fullmatch(code) if isinstance(code, str) else None
+    return UNKNOWN_CODE if found is None else found[1]
 
 
 def error_from(queue_name: str, error: Exception) -> TransportError:
@@ -38,12 +45,20 @@ def error_from(queue_name: str, error: Exception) -> TransportError:
         return TransportError(
             f"queue {queue_name}: SQS could not be asked ({type(error).__name__}); {_remedy('')}"
         )
-    code = short_code(str(error.response["Error"].get("Code", "unknown")))
+    code = short_code(error.response.get("Error", {}).get("Code"))
     if code in MISSING_CODES:
         return QueueMissing(f"queue {queue_name}: it does not exist; `shardworker setup` creates it")
     if code in REFUSED_CODES | LOST_CODES:
         return RequestRefused(queue_name, code)
     return TransportError(f"queue {queue_name}: {error.operation_name} failed ({code}); {_remedy(code)}")
+
+
+def foreign_answer(queue_name: str, error: Exception) -> TransportError:
+    """The transport's error for an answer that is none of SQS's; `error` is what reading it raised."""
+    return TransportError(
+        f"queue {queue_name}: what answered is not SQS ({type(error).__name__}); look where the endpoint "
+        "leads: to a proxy, a login page or another service?"
+    )
 
 
 def lease_fault(code: str, *, sender_fault: bool) -> Fault:
@@ -62,7 +77,7 @@ def send_fault(code: str, *, sender_fault: bool) -> Fault:
 
 def failed_code(failed: Mapping[str, Any]) -> str:
     """The code in an entry of an answer's `Failed` list."""
-    return short_code(str(failed.get("Code", "unknown")))
+    return short_code(failed.get("Code"))
 
 
 def _remedy(code: str) -> str:

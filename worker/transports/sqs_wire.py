@@ -10,6 +10,7 @@ from worker.transports.limits import MESSAGE_BYTES_MAXIMUM, RETENTION_MAXIMUM, R
 
 TRACE_HEADER: Final = "AWSTraceHeader"
 USUAL_VISIBILITY: Final = timedelta(seconds=30)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def whole_seconds(duration: timedelta, maximum: timedelta = timedelta.max) -> int:
@@ -18,22 +19,37 @@ def whole_seconds(duration: timedelta, maximum: timedelta = timedelta.max) -> in
 
 
 def delivery_from(message: Mapping[str, Any], now: float) -> Delivery:
-    """The delivery in a message of a receive's answer, which came at `now` (seconds since 1970)."""
+    """The delivery in a message of a receive's answer, which came at `now` (seconds since 1970).
+
+    Raises an error of `sqs_answers.UNREADABLE` for what is no message of SQS's.
+    """
     system = message.get("Attributes", {})
     return Delivery(
-        message_id=message["MessageId"],
-        receipt=message["ReceiptHandle"],
-        body=message["Body"],
+        message_id=_text(message["MessageId"]),
+        receipt=_text(message["ReceiptHandle"]),
+        body=_text(message["Body"]),
         attributes={name: _attribute(value) for name, value in message.get("MessageAttributes", {}).items()},
-        receive_count=int(system.get("ApproximateReceiveCount", 1)),
-        sent_at=datetime.fromtimestamp(int(system.get("SentTimestamp", now * 1000)) / 1000, UTC),
-        group=system.get("MessageGroupId"),
-        trace_header=system.get(TRACE_HEADER),
+        receive_count=int(_text(system.get("ApproximateReceiveCount", "1"))),
+        sent_at=EPOCH + timedelta(milliseconds=int(system.get("SentTimestamp", now * 1000))),
+        group=_optional_text(system.get("MessageGroupId")),
+        trace_header=_optional_text(system.get(TRACE_HEADER)),
     )
 
 
 def _attribute(value: Mapping[str, Any]) -> Attribute:
-    return Attribute(value.get("DataType", "String"), value.get("BinaryValue", value.get("StringValue", "")))
+    data_type = _text(value.get("DataType", "String"))
+    binary = value.get("BinaryValue")
+    return Attribute(data_type, _text(value.get("StringValue", "")) if binary is None else binary)
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, found a {type(value).__name__}")
+    return value
 
 
 def send_parameters(message: Message) -> dict[str, Any]:
