@@ -1,7 +1,7 @@
 """What is counted, and how it is told: the tally, Prometheus's form, how the process stands."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -13,17 +13,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from shards.inbox import ContentConflict, Outcome, PartIdentity, Superseded
+from tests.support.fakes import ManualTime
 from tests.support.jobs import held_of
-from tests.support.memory_queue import MemoryPlace, away
+from tests.support.memory_queue import MemoryPlace, away, no_faults
 from tests.support.observed import DONE, ObservedProcess
 from worker.conclusion import Deferral
+from worker.events import unknown_fields
 from worker.metrics.names import METRICS
-from worker.metrics.queue_depths import Place, QueueDepths
+from worker.metrics.queue_depths import ASKING_SECONDS_MAXIMUM, Place, QueueDepths
 from worker.metrics.state import LOOK_SECONDS_MAXIMUM
 from worker.metrics.tally import BOUNDS_SECONDS, Tally
-from worker.pulse import Step
+from worker.pulse import Pulse, Step, bind
 from worker.reports import Away, Ended, Report, turn_outcome
-from worker.transports.base import Depth, Message
+from worker.transports.base import Depth, Faults, Message
 
 IDENTITY = PartIdentity("job-1", "c-1", 1, "digest", 0, 1, "orders.insert", "acme", None)
 METRICS_NAMES = {name.removesuffix("_total"): name for name in METRICS}
@@ -45,6 +47,12 @@ def samples(text: bytes) -> dict[tuple[str, ...], float]:
         for family in text_string_to_metric_families(text.decode())
         for sample in family.samples
     }
+
+
+def in_a_thread(body: Callable[[], object]) -> None:
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
 
 
 class TestTally:
@@ -227,3 +235,50 @@ class TestQueueDepths:
         failures.interfere = away
         depths.ask()
         assert depths.latest == {Place("requests", "request"): Depth(2, 0, 0)}
+
+    def test_a_queue_that_is_silent_hides_no_other(self) -> None:
+        """What the others said is known while it is waited for, and it has a time of its own to answer in."""
+        place = MemoryPlace()
+        first, silent, last = (place.transport(name) for name in ("first", "silent", "last"))
+        queues = {Place(queue.name, "request"): queue for queue in (first, silent, last)}
+        depths = QueueDepths(queues, timedelta(minutes=1), threading.Event())
+        depths.ask()
+        first.send([Message("a")])
+        time = ManualTime()
+        pulse = Pulse(time.clock.monotonic)
+        seen: list[tuple[Mapping[Place, Depth], bool]] = []
+
+        def be_silent(_action: str, _batch: Sequence[object]) -> Faults:
+            time.pass_time(ASKING_SECONDS_MAXIMUM - 1)
+            seen.append((depths.latest, pulse.step.hangs(time.seconds)))
+            return {}
+
+        silent.interfere = last.interfere = be_silent
+        in_a_thread(lambda: (bind(pulse), depths.ask()))
+        assert [found[Place("first", "request")].waiting for found, _ in seen] == [1, 1]
+        assert [hangs for _, hangs in seen] == [False, False]
+
+    def test_an_error_that_nobody_expects_is_logged_ever_more_rarely_and_ends_nothing(self) -> None:
+        """The first time, the tenth, the hundredth; and anew after an answer."""
+        place = MemoryPlace()
+        broken, good = place.transport("broken"), place.transport("good")
+        queues = {Place(queue.name, "request"): queue for queue in (broken, good)}
+        depths = QueueDepths(queues, timedelta(minutes=1), threading.Event())
+
+        def fail(_action: str, _batch: Sequence[object]) -> Faults:
+            raise ZeroDivisionError
+
+        with capture_logs() as lines:
+            broken.interfere = fail
+            for _ in range(99):
+                depths.ask()
+            assert depths.latest == {Place("good", "request"): Depth(0, 0, 0)}
+            assert [(line["event"], line["queue"]) for line in lines] == [
+                ("worker.metrics_failed", "broken")
+            ] * 2
+            broken.interfere = no_faults
+            depths.ask()
+            broken.interfere = fail
+            depths.ask()
+        assert len(lines) == 3
+        assert not unknown_fields("worker.metrics_failed", frozenset(lines[0]) - {"log_level", "exc_info"})

@@ -2,8 +2,9 @@
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from http import HTTPStatus
 from http.client import HTTPConnection
@@ -15,7 +16,13 @@ from structlog.testing import capture_logs
 
 from config.settings import Metrics
 from tests.support.private_server import free_ports
-from worker.metrics.endpoint import THREADS, Endpoint, listen_on_path, listen_on_port
+from worker.metrics.endpoint import (
+    HURRIED_PATIENCE_SECONDS,
+    THREADS,
+    Endpoint,
+    listen_on_path,
+    listen_on_port,
+)
 from worker.metrics.pages import TEXT, Page
 from worker.metrics.service import read_listen
 
@@ -39,12 +46,23 @@ def endpoint() -> Iterator[Endpoint]:
     endpoint.close()
 
 
+@contextmanager
+def patient_endpoint(answer: Callable[[str], Page]) -> Iterator[Endpoint]:
+    """One that gives everybody a minute."""
+    endpoint = Endpoint(listen_on_port("127.0.0.1", [0]), answer, patience=timedelta(minutes=1))
+    endpoint.start()
+    with closing(endpoint):
+        yield endpoint
+
+
 def port_of(endpoint: Endpoint) -> int:
     return int(endpoint.address.rpartition(":")[2])
 
 
-def get(endpoint: Endpoint, path: str, method: str = "GET") -> tuple[int, str]:
-    with closing(HTTPConnection("127.0.0.1", port_of(endpoint), timeout=PATIENCE_SECONDS)) as connection:
+def get(
+    endpoint: Endpoint, path: str, method: str = "GET", patience_seconds: float = PATIENCE_SECONDS
+) -> tuple[int, str]:
+    with closing(HTTPConnection("127.0.0.1", port_of(endpoint), timeout=patience_seconds)) as connection:
         connection.request(method, path)
         response = connection.getresponse()
         return response.status, response.read().decode()
@@ -72,6 +90,40 @@ def test_who_asks_nothing_does_not_keep_others_from_it(endpoint: Endpoint) -> No
     for connection in silent:
         connection.close()
     assert get(endpoint, "/metrics")[0] == 200
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /metrics HTTP/1.1\r\nX: "])
+def test_slow_ones_do_not_keep_others_from_an_answer(start: bytes) -> None:
+    """More than it has threads, each with a minute to ask in: while others wait, it has half a second."""
+    with patient_endpoint(page) as patient, ExitStack() as stack:
+        for _ in range(2 * THREADS):
+            slow = socket.create_connection(("127.0.0.1", port_of(patient)), PATIENCE_SECONDS)
+            stack.enter_context(slow).sendall(start)
+        assert get(patient, "/healthz", patience_seconds=PATIENCE_SECONDS / 2)[0] == 200
+
+
+def test_a_slow_taker_of_an_answer_does_not_keep_others_from_theirs() -> None:
+    """An answer that does not fit into the buffers between them, and nobody reads it."""
+    long = Page(HTTPStatus.OK, TEXT, b"x" * 64 * 2**20)
+    pages = {"/long": long, "/healthz": page("/healthz")}
+    with patient_endpoint(pages.__getitem__) as patient, ExitStack() as stack:
+        for _ in range(THREADS):
+            slow = socket.create_connection(("127.0.0.1", port_of(patient)), PATIENCE_SECONDS)
+            stack.enter_context(slow).sendall(b"GET /long HTTP/1.0\r\n\r\n")
+        assert get(patient, "/healthz", patience_seconds=PATIENCE_SECONDS / 2)[0] == 200
+
+
+def test_a_slow_one_has_its_time_while_nobody_waits_in_vain() -> None:
+    """The other thread answers the others meanwhile."""
+    with (
+        patient_endpoint(page) as patient,
+        socket.create_connection(("127.0.0.1", port_of(patient)), PATIENCE_SECONDS) as slow,
+    ):
+        slow.sendall(b"GET /slow HTTP/1.0\r\n")
+        time.sleep(2 * HURRIED_PATIENCE_SECONDS)
+        assert get(patient, "/metrics")[0] == 200
+        slow.sendall(b"\r\n")
+        assert slow.recv(1000).startswith(b"HTTP/1.0 200")
 
 
 def is_dropped_while_it_drips(connection: socket.socket) -> bool:

@@ -1,5 +1,6 @@
 """A small HTTP server on one listening socket, with two threads of its own, which nothing waits for."""
 
+import select
 import socket
 import threading
 import time
@@ -23,6 +24,9 @@ BACKLOG: Final = 16
 SOCKET_MODE: Final = 0o660
 """Who may ask: the worker's user, and operators in its group."""
 PATIENCE: Final = timedelta(seconds=5)
+HURRIED_PATIENCE_SECONDS: Final = 0.5
+"""For whom is slow while somebody else waits and no thread is free."""
+LOOK_SECONDS: Final = 0.1
 RETRY_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
@@ -58,7 +62,8 @@ def listen_on_port(host: str, ports: Iterable[int]) -> socket.socket:
 class Endpoint:
     """Answers each request with a page, a few at a time; who is slow to ask is dropped.
 
-    `patience`: how long a whole request may take to come, and its answer to be taken.
+    `patience`: how long a whole request may take to come, and its answer to be taken; half a second while
+    others wait, so that a few slow ones never keep them from an answer.
     The first error in answering is logged, later ones are not: whoever asks will ask again.
     """
 
@@ -69,6 +74,8 @@ class Endpoint:
         self._listener = listener
         self._answer = answer
         self._failed = False
+        self._busy = 0
+        self._busy_lock = threading.Lock()
         self._closed = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, name=f"metrics-{number}", daemon=True)
@@ -102,8 +109,25 @@ class Endpoint:
                 if self._closed.wait(RETRY_SECONDS):
                     return
                 continue
+            self._count_busy(1)
             with connection:
                 self._serve(connection)
+            self._count_busy(-1)
+
+    def _count_busy(self, more: int) -> None:
+        with self._busy_lock:
+            self._busy += more
+
+    def others_wait(self) -> bool:
+        """Whether somebody waits for an answer whom no thread is free for."""
+        if self._busy < THREADS:
+            return False
+        waiting = select.poll()
+        try:
+            waiting.register(self._listener, select.POLLIN)
+            return bool(waiting.poll(0))
+        except (OSError, ValueError):  # it was closed: nobody is answered any more
+            return True
 
     def _serve(self, connection: socket.socket) -> None:
         try:
@@ -121,32 +145,47 @@ class Endpoint:
 
 
 class _Stream(RawIOBase):
-    """What comes and goes on a connection. Raises `TimeoutError` where the patience is at its end."""
+    """What comes and goes on a connection. Raises `TimeoutError` where the patience is at its end.
 
-    def __init__(self, connection: socket.socket, patience_seconds: float) -> None:
+    The socket's own time-out would begin anew with each byte, and somebody may send one at a time.
+    """
+
+    def __init__(self, connection: socket.socket, endpoint: Endpoint) -> None:
         self._connection = connection
-        self._patience_seconds = patience_seconds
-        self._deadline = time.monotonic() + patience_seconds
+        self._connection.setblocking(False)
+        self._endpoint = endpoint
+        self._began_at = time.monotonic()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        # The socket's own time-out begins anew with each byte, and somebody may send one at a time.
-        left_seconds = self._deadline - time.monotonic()
-        if left_seconds <= 0:
-            raise TimeoutError
-        self._connection.settimeout(left_seconds)
+        self._wait_for(select.POLLIN)
         return self._connection.recv_into(buffer)
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: "ReadableBuffer") -> int:
-        """Send all of it: here the socket's time-out is for the whole."""
-        self._connection.settimeout(self._patience_seconds)
-        self._connection.sendall(data)
+        """Send all of it, in a time of its own."""
+        self._began_at = time.monotonic()
+        left = memoryview(data).cast("B")
+        while left:
+            self._wait_for(select.POLLOUT)
+            left = left[self._connection.send(left) :]
         return memoryview(data).nbytes
+
+    def _wait_for(self, readiness: int) -> None:
+        ready = select.poll()
+        ready.register(self._connection, readiness)
+        while True:
+            spent_seconds = time.monotonic() - self._began_at
+            if spent_seconds >= self._endpoint.patience_seconds or (
+                spent_seconds >= HURRIED_PATIENCE_SECONDS and self._endpoint.others_wait()
+            ):
+                raise TimeoutError
+            if ready.poll(LOOK_SECONDS * 1000):
+                return
 
 
 class _Request(BaseHTTPRequestHandler):
@@ -157,7 +196,7 @@ class _Request(BaseHTTPRequestHandler):
     sys_version = ""
 
     def setup(self) -> None:
-        stream = _Stream(self.request, self.server.patience_seconds)
+        stream = _Stream(self.request, self.server)
         self.connection = self.request
         self.rfile = BufferedReader(stream)
         self.wfile = stream  # type: ignore[assignment]  # unbuffered, as the base class has it too

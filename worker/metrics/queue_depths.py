@@ -1,14 +1,19 @@
 """How long the queues are: asked seldom, by a thread of its own, and remembered for whoever wants to know."""
 
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final, NamedTuple
+
+import structlog
 
 from worker.pulse import doing
 from worker.transports.base import Depth, Transport, TransportError
 
 ASKING_SECONDS_MAXIMUM: Final = 300.0
+
+log = structlog.get_logger()
 
 
 class Place(NamedTuple):
@@ -21,13 +26,15 @@ class Place(NamedTuple):
 class QueueDepths:
     """Asks each queue every `interval` from a thread of its own (`run`).
 
-    A queue that does not answer has no depth until it does: that it is away is told elsewhere.
+    A queue that does not answer has no depth until it does: that it is away is told elsewhere. An error that
+    nobody expects keeps no other queue from being asked; it is logged the 1st, 10th, 100th time in a row.
     """
 
     def __init__(self, queues: Mapping[Place, Transport], interval: timedelta, stop: threading.Event) -> None:
         self._queues = queues
         self._interval = interval
         self._stop = stop
+        self._errors: Counter[Place] = Counter()
         self.latest: Mapping[Place, Depth] = {}
 
     def run(self) -> None:
@@ -37,12 +44,24 @@ class QueueDepths:
             self.ask()
 
     def ask(self) -> None:
-        """Ask each queue once."""
-        found: dict[Place, Depth] = {}
-        with doing("asks how long the queues are", ASKING_SECONDS_MAXIMUM):
-            for place, queue in self._queues.items():
-                try:
-                    found[place] = queue.depth()
-                except TransportError:
-                    continue
-        self.latest = found
+        """Ask each queue once; what one says is known before the next is asked."""
+        for place, queue in self._queues.items():
+            if self._stop.is_set():
+                return
+            with doing("asks how long a queue is", ASKING_SECONDS_MAXIMUM):
+                depth = self._depth_of(place, queue)
+            others = {other: known for other, known in self.latest.items() if other != place}
+            self.latest = others if depth is None else {**others, place: depth}
+
+    def _depth_of(self, place: Place, queue: Transport) -> Depth | None:
+        try:
+            depth = queue.depth()
+        except TransportError:
+            return None
+        except Exception as error:
+            self._errors[place] += 1
+            if str(self._errors[place]).strip("0") == "1":
+                log.warning("worker.metrics_failed", queue=place.queue, exc_info=error)
+            return None
+        self._errors.pop(place, None)
+        return depth
