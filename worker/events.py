@@ -91,20 +91,15 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "worker.metrics_failed": Event(
         WARNING,
-        "Metrics and health are not told at this address, or one asker got no answer; the work goes on.",
-        _fields("address error"),
+        "Metrics and health are not told at this address, one asker got no answer, or a queue's depth is not "
+        "known; the work goes on.",
+        _fields("address queue error"),
     ),
     "worker.status_failed": Event(
         WARNING,
         "The file that tells commands how the process stands cannot be written; it goes on without.",
         _fields("file error"),
     ),
-    "worker.thread_died": Event(
-        ERROR, "A thread of the process ended by an error; the process drains and leaves.", _fields("thread")
-    ),
-    "worker.thread_hangs": Event(
-        ERROR,
-        "A thread takes longer for what it does than it may: no ping goes out. `stack` tells where it is.",
     "worker.sees_stop": Event(
         ("debug",), "From now on a call of `stop-workers` is seen: its marks were read for the first time."
     ),
@@ -113,6 +108,12 @@ EVENTS: Final[dict[str, Event]] = {
         "Whether `stop-workers` was called cannot be told now, once for each time; the work goes on.",
         _fields("error"),
     ),
+    "worker.thread_died": Event(
+        ERROR, "A thread of the process ended by an error; the process drains and leaves.", _fields("thread")
+    ),
+    "worker.thread_hangs": Event(
+        ERROR,
+        "A thread takes longer for what it does than it may: no ping goes out. `stack` tells where it is.",
         _fields("thread doing lasting_ms limit_ms shard"),
     ),
     "worker.thread_given_up": Event(
