@@ -1,5 +1,6 @@
 """The drain: how a process leaves. What runs is finished and answered, the rest goes back to its queue."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -8,13 +9,11 @@ import structlog
 from config.settings import Settings
 from worker.assembly import Assembly
 from worker.clock import Clock
-from worker.duties import Duties
 from worker.heartbeat import Heartbeat
 from worker.held import Held
 from worker.job_in_hand import shutdown_deferral
-from worker.lifecycle import STOP_EVENTS, LifeEvents, Threads
+from worker.lifecycle import STOP_EVENTS, Threads
 from worker.transports.base import TransportError
-from worker.watch import Watch
 
 LAST_WORDS_SECONDS: Final = 5.0
 TAKE_BACK_SECONDS: Final = 10.0
@@ -27,7 +26,8 @@ log = structlog.get_logger()
 class Drain:
     """Ends a process that was started; `run` it once, from the main thread.
 
-    The heart beats on: a process that hangs while it leaves is ended as one that hangs while it works.
+    `next_event` gives the next event that matters to a process that leaves, None at the moment that it is
+    given; meanwhile it does the main thread's duties.
     """
 
     def __init__(
@@ -35,19 +35,16 @@ class Drain:
         assembly: Assembly,
         settings: Settings,
         threads: Threads,
-        events: LifeEvents,
         heartbeat: Heartbeat,
-        watch: Watch,
+        next_event: Callable[[float], str | None],
         clock: Clock,
     ) -> None:
         self._assembly = assembly
         self._settings = settings
         self._threads = threads
-        self._events = events
         self._heartbeat = heartbeat
-        self._watch = watch
+        self._next = next_event
         self._clock = clock
-        self._duties = Duties([(heartbeat.interval, heartbeat.beat)], clock.monotonic)
         self._told_to_stop = False
 
     def run(self, reason: str) -> None:
@@ -88,12 +85,6 @@ class Drain:
                 in_hand = self._assembly.room.taken
                 log.warning("worker.stopping", reason=f"second {event}", in_hand=in_hand)
                 return
-
-    def _next(self, until: float) -> str | None:
-        """The next event that matters to a process that leaves; None at the moment `until`."""
-        while (event := self._duties.wait(self._events.next, until)) == "SIGUSR1":
-            self._watch.log_all()
-        return event
 
     def _is_second(self, event: str) -> bool:
         """Whether the process is told to stop and was told so before; SIGUSR2 only asks it to leave."""
