@@ -65,8 +65,12 @@ class Stamps:
     @property
     def retry_count(self) -> int:
         """How often Symfony has retried the message; none of it is an attempt of ours."""
-        count = (self.last(REDELIVERY) or {}).get("retryCount")
-        return count if type(count) is int and count > 0 else 0
+        return _count_in(self.last(REDELIVERY))
+
+    @property
+    def retry_count_maximum(self) -> int:
+        """How often it had been retried at most: on a failure transport the count begins anew."""
+        return max(map(_count_in, self.all(REDELIVERY)), default=0)
 
     @property
     def original_receiver(self) -> str | None:
@@ -110,6 +114,11 @@ def _entries(text: str) -> list[Any]:
     except UNREADABLE:
         return []
     return value if isinstance(value, list) else [value]
+
+
+def _count_in(stamp: Mapping[str, Any] | None) -> int:
+    count = (stamp or {}).get("retryCount")
+    return count if type(count) is int and count > 0 else 0
 
 
 def _text_in(stamp: Mapping[str, Any] | None, key: str) -> str | None:

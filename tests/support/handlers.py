@@ -112,3 +112,11 @@ def sleep_on_the_server(payload: dict[str, Any], context: PartContext) -> None:
     rows = [{"note": None, **row, "customer_id": context.customer_id} for row in payload["rows"]]
     context.connection.execute(INSERT, rows)
     context.connection.execute(text("SELECT pg_sleep(60)"))
+
+
+@handles("orders.stamped", dict)
+def tell_the_stamps(payload: dict[str, Any], context: PartContext) -> dict[str, Any]:
+    """Insert the rows, and return what Symfony's stamps say."""
+    rows = [{"note": None, **row, "customer_id": context.customer_id} for row in payload["rows"]]
+    context.connection.execute(INSERT, rows)
+    return {"retries": context.stamps.retry_count, "bus": context.stamps.bus}

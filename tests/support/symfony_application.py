@@ -16,6 +16,7 @@ from tests.support.private_server import skip_or_fail
 APPLICATION: Final = Path(__file__).parents[1] / "interop" / "application"
 COMPONENTS: Final = Path("/usr/share/php/Symfony/Component")
 SECONDS_MAXIMUM: Final = 60
+START_SECONDS: Final = 20
 NEEDED: Final = ("Console", "Messenger/Bridge/AmazonSqs", "PropertyInfo", "Serializer")
 
 
@@ -47,7 +48,7 @@ class SymfonyApplication:
         seen = self.directory / "seen.jsonl"
         seen.write_text("")
         line = ["console", "messenger:consume", receiver, f"--limit={count}", "--sleep=0"]
-        self.run([*line, f"--time-limit={SECONDS_MAXIMUM // 2}"], SEEN=str(seen), **environment)
+        self.run([*line, f"--time-limit={SECONDS_MAXIMUM}"], SEEN=str(seen), **environment)
         return [msgspec.json.decode(line, type=Seen) for line in seen.read_text().splitlines()]
 
     def run(self, arguments: list[str], text: str = "", **environment: str) -> str:
@@ -59,7 +60,7 @@ class SymfonyApplication:
             env={**os.environ, "SQS": self.endpoint, **environment},
             capture_output=True,
             text=True,
-            timeout=SECONDS_MAXIMUM,
+            timeout=SECONDS_MAXIMUM + START_SECONDS,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -57,6 +57,8 @@ class TestLooking:
             "first_sent_at": "2026-11-21T09:00:00Z",
             "failed_at": "2026-11-21T10:00:00Z",
             "origin": "requests",
+            "receiver": None,
+            "retry_count": 0,
         }
 
     def test_a_message_without_a_readable_body_or_reason_is_listed(self, site: Site) -> None:

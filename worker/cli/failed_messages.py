@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from config.headers import OwnHeader, read_own_header
+import msgspec
+
+from config.headers import OwnHeader, read_headers, read_own_header
 from config.settings import Settings
+from config.stamps import ERROR_DETAILS, Stamps
 from worker.cli.bodies import full_body, text_of
 from worker.cli.common import open_queue
 from worker.envelope import readable_fields
@@ -15,13 +18,18 @@ from worker.transports.base import Delivery
 
 @dataclass(frozen=True, slots=True)
 class FailedMessage:
-    """One message of the failure queue. What cannot be read of a foreign body is None."""
+    """One message of the failure queue. What cannot be read of a foreign body is None.
+
+    `header` is ours, `stamps` are Symfony's. Where Symfony gave the message up, the code and the reason in
+    the header are those of its stamps: the class and the message of its exception.
+    """
 
     delivery: Delivery = field(repr=False)
     job_id: str | None
     partner_id: str | None
     job_type: str | None
     header: OwnHeader
+    stamps: Stamps
     body: str = field(repr=False)
 
     @property
@@ -54,6 +62,8 @@ class FailedMessage:
             "first_sent_at": self.header.first_sent_at or self.delivery.sent_at,
             "failed_at": self.failed_at,
             "origin": self.header.origin,
+            "receiver": self.stamps.original_receiver,
+            "retry_count": self.stamps.retry_count_maximum,
         }
 
 
@@ -69,11 +79,24 @@ def read_failed(settings: Settings, delivery: Delivery) -> FailedMessage:
     """What a delivery of the failure queue says; its body fetched where it lies in a bucket."""
     body = full_body(settings, delivery.body)
     fields = readable_fields(body, delivery.headers, settings.symfony)
+    stamps = Stamps.read(read_headers(delivery.headers))
     return FailedMessage(
         delivery=delivery,
         job_id=text_of(fields.get("job_id")),
         partner_id=text_of(fields.get("partner_id")),
         job_type=text_of(fields.get("type")),
-        header=read_own_header(delivery.headers),
+        header=_with_error(read_own_header(delivery.headers), stamps),
+        stamps=stamps,
         body=body,
+    )
+
+
+def _with_error(header: OwnHeader, stamps: Stamps) -> OwnHeader:
+    error = stamps.last(ERROR_DETAILS)
+    if header.code is not None or error is None:
+        return header
+    return msgspec.structs.replace(
+        header,
+        code=text_of(error.get("exceptionClass")),
+        reason=text_of(error.get("exceptionMessage")),
     )

@@ -1,0 +1,52 @@
+"""What Symfony and its neighbours put on a queue beside a plain message: PHP's own form, other attributes."""
+
+import pytest
+
+from tests.e2e.test_failed_queue import lines
+from tests.interop.test_jobs import import_job
+from tests.support.symfony_application import SymfonyApplication
+from tests.support.symfony_site import Site
+from tests.support.world import MINUTE
+from worker.transports.base import Attribute, Message
+
+CONTROL = "\x01"
+"""SQS takes no such character, so Symfony sends what PHP serialized in base64."""
+
+
+@pytest.mark.parametrize("note", ["Zoë", CONTROL], ids=["slashes", "base64"])
+def test_what_php_serialized_goes_to_the_failure_queue_with_advice(
+    site: Site, symfony: SymfonyApplication, note: str
+) -> None:
+    """Symfony's default serializer: nothing of it is evaluated, and the reason names the one to configure."""
+    symfony.produce(
+        {"fields": import_job(1, rows=[{"order_no": 1, "note": note}])},
+        SERIALIZER="php",
+    )
+    assert site.start_worker("--limit", "1").wait() == 0
+    (listed,) = lines(site, "failed", "list", "--json")
+    (letter,) = site.dead_letters()
+
+    assert listed["code"] == "php_serialized"
+    assert "messenger.transport.symfony_serializer" in listed["reason"]
+    assert ("ImportJob" in letter.body) == (note != CONTROL)
+    assert site.rows() == []
+
+
+def test_attributes_of_others_beside_symfonys_change_nothing(site: Site, symfony: SymfonyApplication) -> None:
+    """As a bridge between two queues adds them, of each kind that SQS has."""
+    symfony.produce({"fields": import_job(1)})
+    (delivery,) = site.request.receive(1, wait=MINUTE * 0, lease=MINUTE)
+    others = {
+        "tenant": Attribute("String", "north"),
+        "job_id": Attribute("String", "another"),
+        "run": Attribute("Number", "7"),
+        "Bytes": Attribute("Binary", b"\x00"),
+        "kind": Attribute("String.custom", "x"),
+    }
+    site.request.send([Message(delivery.body, {**delivery.attributes, **others})])
+    site.request.ack([delivery])
+    assert site.start_worker("--limit", "1").wait() == 0
+    (result,) = symfony.consume("results", 1)
+
+    assert (result.fields["jobId"], result.fields["run"]) == ("job-1", 1)
+    assert site.rows() == [(1, "1")]
