@@ -14,7 +14,8 @@ from worker.cli.output import print_line
 from worker.clock import Clock
 from worker.conclusion import Answer
 from worker.envelope import Identity
-from worker.letters import Letters, TooLarge
+from worker.letters import TooLarge, open_letters
+from worker.symfony.signatures import Signatures
 
 INSTANCE = "shardworker answer"
 
@@ -65,7 +66,7 @@ def _send(settings: Settings, identity: Identity, final: Answer) -> None:
     with ExitStack() as stack:
         queue = stack.enter_context(open_queue(settings.queues.response, settings))
         store = stack.enter_context(open_store(settings))
-        letters = Letters(store, settings.queues.claim_check_bucket, INSTANCE, Clock())
+        letters = open_letters(settings, store, INSTANCE, Clock(), Signatures(settings.symfony))
         try:
             faults = queue.send([letters.result(queue, final.body, identity)])
         except TooLarge as error:

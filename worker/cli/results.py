@@ -1,7 +1,7 @@
 """`shardworker results`: what stands on the response queue."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, Final
@@ -10,6 +10,7 @@ import msgspec
 import typer
 from msgspec import UNSET
 
+from config.headers import UNREADABLE
 from config.job import BadMessage
 from config.result import CustomerResult, Result, decode_result
 from config.settings import Settings
@@ -17,6 +18,7 @@ from worker.cli.bodies import fields_of, full_body
 from worker.cli.common import ConfigOption, JsonOption, MaximumOption, open_queue, open_settings
 from worker.cli.errors import CommandError
 from worker.cli.output import moment_text, print_json, print_line, print_table
+from worker.symfony.writing import rename_fields
 from worker.transports.base import Delivery, Transport
 
 TAKE_LEASE: Final = timedelta(minutes=1)
@@ -111,19 +113,23 @@ def _show(settings: Settings, batch: Sequence[Delivery], *, as_json: bool, as_li
     if as_json:
         for body in bodies:
             print_json(fields_of(body) or {"unreadable": body})
-    elif as_lines:
-        for body in bodies:
-            print_line("  ".join(str(cell) for cell in _row(body) if cell is not None))
-    elif bodies:
-        print_table(COLUMNS, [_row(body) for body in bodies])
+        return
+    names = {theirs: ours for ours, theirs in settings.symfony.result_fields.items()}
+    rows = [_row(body, names) for body in bodies]
+    if as_lines:
+        for row in rows:
+            print_line("  ".join(str(cell) for cell in row if cell is not None))
+    elif rows:
+        print_table(COLUMNS, rows)
     else:
         print_line("The response queue holds no result that can be seen now.")
 
 
-def _row(body: str) -> tuple[Any, ...]:
+def _row(body: str, names: Mapping[str, str]) -> tuple[Any, ...]:
+    """A result for people; `names` are ours by those that its fields have for Symfony."""
     try:
-        result = decode_result(body)
-    except BadMessage:
+        result = decode_result(rename_fields(body, names) if names else body)
+    except (BadMessage, *UNREADABLE):
         return "?", None, "unreadable", None, None, None, "The message is no result of this worker."
     return (
         result.job_id,

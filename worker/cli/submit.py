@@ -3,6 +3,7 @@
 import hashlib
 import mimetypes
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
@@ -15,7 +16,9 @@ from config.settings import Settings
 from worker.claim_check import offload
 from worker.cli.common import ConfigOption, open_queue, open_settings, open_store, to_duration
 from worker.cli.errors import CommandError
+from worker.symfony.header_map import fold
 from worker.symfony.reading import job_fields
+from worker.symfony.signatures import Signatures
 from worker.transports.base import Message, Transport
 from worker.transports.limits import message_size
 
@@ -96,8 +99,12 @@ def submit(
     text = _read(file)
     form = Form(settings, class_name)
     prepared = _prepare_lines(form, text) if lines else [_prepare(form, text, files)]
+    signatures = Signatures(settings.symfony)
     with open_queue(settings.queues.request[0], settings) as queue:
-        messages = [_message(settings, queue, job, uploads, delay) for job, uploads in prepared]
+        messages = [
+            replace(_message(settings, signatures, queue, job, uploads), delay=delay)
+            for job, uploads in prepared
+        ]
         _send(queue, [job for job, _ in prepared], messages)
 
 
@@ -147,10 +154,11 @@ def _attachment(
 
 
 def _message(
-    settings: Settings, queue: Transport, job: Job, uploads: list[Upload], delay: timedelta
+    settings: Settings, signatures: Signatures, queue: Transport, job: Job, uploads: list[Upload]
 ) -> Message:
     """The message for a job, after its files have been stored; by claim check where it is too large."""
-    message = Message(body=encode_job(job), delay=delay, group=job.partner_id)
+    body = encode_job(job)
+    message = Message(body, fold(signatures.sign_job(job.type, body)), group=job.partner_id)
     too_large = message_size(message) > queue.message_bytes_maximum
     bucket = settings.queues.claim_check_bucket
     if too_large and bucket is None:
@@ -165,8 +173,8 @@ def _message(
             store.put(settings.attachments.buckets[0], upload.key, upload.data)
         if not too_large or bucket is None:
             return message
-        pointer = offload(message.body, store, bucket, f"requests/{job.job_id}/{job.run}.json")
-    return Message(body=pointer.body, attributes=pointer.attributes, delay=delay, group=job.partner_id)
+        pointer = offload(body, store, bucket, f"requests/{job.job_id}/{job.run}.json")
+    return replace(message, body=pointer.body, attributes={**message.attributes, **pointer.attributes})
 
 
 def _send(queue: Transport, jobs: list[Job], messages: list[Message]) -> None:

@@ -72,6 +72,11 @@ class Signatures:
         """The headers that sign a message of a class that asks for it; none for another one."""
         return self.sign(body, headers) if self._state.asks(headers.get(TYPE_HEADER, "")) else {}
 
+    def sign_job(self, job_type: str, body: str) -> dict[str, str]:
+        """The headers that sign a job of no class, where it would be refused without; none elsewhere."""
+        state = self._state
+        return self.sign(body, {}) if job_type in state.job_types or state.asks("") else {}
+
 
 class _State(NamedTuple):
     """The section with the keys read; replaced as a whole, so that no message meets half of a change."""
