@@ -192,9 +192,10 @@ class Ec2(Section):
         default=["systemctl", "stop", "shardworker.target", "shardworker@*.service"], min_length=1
     )
     hurry_command: list[str] = Field(
-        # A unit that has failed has no main process: asked for it, the command would fail and be run again.
+        # Another signal than that of the stop: two of the same can reach a process as one. And a unit that
+        # has failed has no main process: asked for it, the command would fail and be run again.
         default=[
-            *("systemctl", "kill", "--state=active,deactivating", "--kill-whom=main", "--signal=SIGTERM"),
+            *("systemctl", "kill", "--state=active,deactivating", "--kill-whom=main", "--signal=SIGINT"),
             "shardworker@*.service",
         ],
         min_length=1,

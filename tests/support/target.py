@@ -1,7 +1,7 @@
 """A stand-in for systemctl: `python -m tests.support.target stop|hurry|start DIRECTORY`.
 
 The directory holds a file for each running worker, named by its process id. `stop` sends SIGTERM to each one
-once, however often it is called, and waits for all to end, as `systemctl stop` does; `hurry` sends it again.
+once, however often it is called, and waits for all to end, as `systemctl stop` does; `hurry` sends SIGINT.
 """
 
 import os
@@ -23,7 +23,7 @@ def main() -> None:
         stop(directory, pids)
     elif verb == "hurry":
         for pid in filter(runs, pids):
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGINT)
 
 
 def stop(directory: Path, pids: list[int]) -> None:

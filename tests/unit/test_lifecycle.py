@@ -6,9 +6,10 @@ import threading
 
 from structlog.testing import capture_logs
 
+from config.settings import Ec2
 from tests.support.world import wait_until
 from worker.events import EVENTS, unknown_fields
-from worker.lifecycle import LifeEvents, Threads
+from worker.lifecycle import SIGNALS, STOP_EVENTS, LifeEvents, Threads
 
 PATIENCE_SECONDS = 60.0
 
@@ -38,6 +39,21 @@ def test_signals_are_events_and_nothing_else() -> None:
 
     assert sorted(filter(None, seen)) == ["SIGHUP", "SIGTERM"]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_two_different_signals_to_stop_are_never_one() -> None:
+    """Two of the same can be, in the kernel: so the watcher of an EC2 machine hurries with another one."""
+    (hurry,) = (word.partition("=")[2] for word in Ec2().hurry_command if word.startswith("--signal="))
+    assert hurry in STOP_EVENTS
+    events, own = LifeEvents(), threading.get_ident()
+    with events.signals():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        for name in ("SIGTERM", "SIGTERM", hurry, hurry):
+            signal.pthread_kill(own, signal.Signals[name])
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        seen = [events.next(PATIENCE_SECONDS), events.next(PATIENCE_SECONDS), events.next(0)]
+
+    assert set(seen) == {"SIGTERM", hurry, None}
 
 
 def test_a_thread_that_dies_is_told_by_name() -> None:
