@@ -9,13 +9,14 @@ from tests.support.world import World, wait_until
 
 # A look starts a program.
 PAUSE_SECONDS: Final = 0.2
+STATE_DIRECTORY: Final = "/var/lib/shardworker"
 DROP_IN: Final = "/run/systemd/system/shardworker@.service.d/world.conf"
 # The units' sandbox, but for the world's directory, which holds its shards' files and the embedded queue.
 SETTINGS: Final = """
 [Service]
 BindPaths={directory}
 Environment=SHARDWORKER_CONFIG={directory}/config.toml
-Environment=SHARDWORKER__WORKER__STATE_DIRECTORY=/var/lib/shardworker
+Environment=SHARDWORKER__WORKER__STATE_DIRECTORY={state_directory}
 Environment=AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=eu-west-1
 RestartSec=100ms
 """
@@ -33,7 +34,8 @@ class SystemdWorld:
 
     def use(self, settings: str) -> None:
         """Put settings into the instances' unit, in place of those from the last call."""
-        self.box.write(DROP_IN, SETTINGS.format(directory=self.world.directory) + settings)
+        lines = SETTINGS.format(directory=self.world.directory, state_directory=STATE_DIRECTORY)
+        self.box.write(DROP_IN, lines + settings)
         self.box.run("systemctl", "daemon-reload")
 
     def start(self, *instances: int) -> None:

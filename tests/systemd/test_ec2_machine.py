@@ -10,7 +10,7 @@ from tests.e2e.test_once import go_on, slow_job, wait_for_start
 from tests.support.auto_scaling import GROUP, HOOK, AutoScalingSite, auto_scaling_site
 from tests.support.imds import SPOT, FakeMetadata
 from tests.support.listed_lines import assert_listed
-from tests.support.systemd_world import SystemdWorld, unit
+from tests.support.systemd_world import STATE_DIRECTORY, SystemdWorld, unit
 from tests.support.world import CUSTOMERS, job
 from tests.systemd.conftest import MakeWorld
 
@@ -38,7 +38,11 @@ class Machine:
         }
         metadata.values["instance-id"] = group.instance_id
         metadata.aim_at("InService")
-        variables = {**group.environment(), "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint}
+        variables = {
+            **group.environment(),
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint,
+            "SHARDWORKER__WORKER__STATE_DIRECTORY": STATE_DIRECTORY,
+        }
         directory = world.world.directory
         lines = [
             "[Service]",
