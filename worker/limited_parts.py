@@ -4,7 +4,7 @@ import threading
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -26,7 +26,16 @@ TURN_SECONDS_MAXIMUM: Final = 120.0
 
 log = structlog.get_logger()
 
-GivenBack = list[tuple[Part, Deferral]]
+
+class PutOff(NamedTuple):
+    """A part that cannot wait here: its message comes again then."""
+
+    part: Part
+    deferral: Deferral
+
+    def give_back(self) -> None:
+        """Tell its job."""
+        self.part.owner.part_deferred(self.part, self.deferral)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,16 +97,15 @@ class LimitedParts:
         with self._condition:
             now = self._clock.monotonic()
             limited = None if self._closed else self._limited(part, now)
-            given_back = [] if limited is None else self._line_up(part, limited, now)
+            put_off = limited and self._line_up(Entry(LimitedPart(part), now), limited, now)
         if limited is None:
             return self._send_counted(part)
-        deferral = None
-        for one, its_deferral in given_back:
-            if one is part:
-                deferral = its_deferral
-            else:
-                one.owner.part_deferred(one, its_deferral)
-        return deferral
+        if put_off is None:
+            return None
+        if put_off.part is part:
+            return put_off.deferral
+        put_off.give_back()
+        return None
 
     def run(self) -> None:
         """Let go what may go, when it may, until stopped."""
@@ -107,10 +115,10 @@ class LimitedParts:
 
     def let_go(self) -> None:
         """Let go what may go now."""
-        while (part := self._pop_due()) is not None:
-            deferral = self._sent(part)
-            if deferral is not None:
-                part.owner.part_deferred(part, deferral)
+        while (popped := self._pop_due()) is not None:
+            put_off = popped if isinstance(popped, PutOff) else self._sent(popped)
+            if put_off is not None:
+                put_off.give_back()
             move()
 
     def stop(self) -> None:
@@ -128,13 +136,14 @@ class LimitedParts:
         with self._condition:
             return sum(len(line.queue) for line in self._lines.values())
 
-    def _sent(self, part: Part) -> Deferral | None:
+    def _sent(self, part: Part) -> PutOff | None:
         try:
-            return self._send_counted(part)
+            deferral = self._send_counted(part)
         except Exception:
             # as where it is taken in: a shard that is not configured, say, is no reason to end this thread
             log.exception("intake.failed", **part.owner.identity.log_names)
-            return NOT_SENT
+            deferral = NOT_SENT
+        return None if deferral is None else PutOff(part, deferral)
 
     def _send_counted(self, part: Part) -> Deferral | None:
         deferral = self._send(part)
@@ -155,45 +164,40 @@ class LimitedParts:
         owner = part.owner
         return self._limits.keys_of(owner.held[0].source.name, owner.job.partner_id, part.request.customer_id)
 
-    def _line_up(self, part: Part, limited: Limited, now: float) -> GivenBack:
-        """Let the part wait; what cannot wait then: it, or the newest of whoever has most where most wait."""
-        line = self._put_in_line(Entry(LimitedPart(part), now), limited, now)
-        self._condition.notify()
-        if self._last_waits_seconds(limited.key, line, now) > HELD_SECONDS_MAXIMUM:
-            return [self._put_off(limited.key, now)]
-        if sum(line.queue.job_count for line in self._lines.values()) > self._held_maximum:
-            return [self._put_off(max(self._lines, key=lambda key: len(self._lines[key].queue)), now)]
-        return []
-
-    def _put_in_line(self, entry: Entry[LimitedPart], limited: Limited, now: float) -> Line:
+    def _line_up(self, entry: Entry[LimitedPart], limited: Limited, now: float) -> PutOff | None:
+        """Let a part wait; what is put off then: it, or the newest of whoever has most where most wait."""
         line = self._lines.setdefault(limited.key, Line(now + limited.wait_seconds))
         line.queue.append(entry)
-        return line
+        self._condition.notify()
+        if self._last_waits_seconds(limited.key, line, now) > HELD_SECONDS_MAXIMUM:
+            return self._put_off(limited.key, now)
+        if sum(line.queue.job_count for line in self._lines.values()) > self._held_maximum:
+            return self._put_off(max(self._lines, key=lambda key: len(self._lines[key].queue)), now)
+        return None
 
     def _last_waits_seconds(self, key: Key, line: Line, now: float) -> float:
         """How long the last of the line has to wait, if no other limit keeps it for longer."""
         return line.due - now + (len(line.queue) - 1) * self._limits.share_seconds(key)
 
-    def _put_off(self, key: Key, now: float) -> tuple[Part, Deferral]:
+    def _put_off(self, key: Key, now: float) -> PutOff:
         line = self._lines[key]
         earliest = now + self._last_waits_seconds(key, line, now)
         latest = now + self._latest_return.total_seconds() * (0.5 + self._clock.random() / 2)
         moment = self._limits.put_off(key, earliest, latest)
         part = line.queue.pop_newest().item.part
         self._drop_if_empty(key)
-        return part, Deferral(max(timedelta(seconds=moment - now), RETURN_MINIMUM), "rate_limited")
+        return PutOff(part, Deferral(max(timedelta(seconds=moment - now), RETURN_MINIMUM), "rate_limited"))
 
-    def _pop_due(self) -> Part | None:
+    def _pop_due(self) -> Part | PutOff | None:
         with self._condition:
             now = self._clock.monotonic()
             for key in [key for key, line in self._lines.items() if line.due <= now]:
-                entry = self._pop(key, now)
-                if entry is not None:
-                    entry.item.part.lane_wait_seconds += now - entry.since
-                    return entry.item.part
+                popped = self._pop(key, now)
+                if popped is not None:
+                    return popped
             return None
 
-    def _pop(self, key: Key, now: float) -> Entry[LimitedPart] | None:
+    def _pop(self, key: Key, now: float) -> Part | PutOff | None:
         """The next of the line, counted, if it may go; who meets another limit goes to that one's line."""
         line = self._lines[key]
         while line.queue:
@@ -204,14 +208,18 @@ class LimitedParts:
                 return None
             entry = line.queue.pop()
             if limited is None:
+                entry.item.part.lane_wait_seconds += now - entry.since
                 self._drop_if_empty(key)
-                return entry
-            self._put_in_line(entry, limited, now)
+                return entry.item.part
+            put_off = self._line_up(entry, limited, now)
+            if put_off is not None:
+                self._drop_if_empty(key)
+                return put_off
         self._drop_if_empty(key)
         return None
 
     def _drop_if_empty(self, key: Key) -> None:
-        if not self._lines[key].queue:
+        if key in self._lines and not self._lines[key].queue:
             del self._lines[key]
 
     def _wait(self) -> bool:

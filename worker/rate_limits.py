@@ -24,7 +24,7 @@ class Key(NamedTuple):
 
 
 class Limited(NamedTuple):
-    """Why a part may not go now: the limit that is reached, and how long until it may."""
+    """Why a part may not go now: the limit that keeps it longest, and for how long."""
 
     key: Key
     wait_seconds: float
@@ -57,13 +57,13 @@ class RateLimits:
         """Count one part against all of these limits; against none, and tell which, where one is reached."""
         milliseconds = int(now * 1000)
         rates = [self._library_rate(key) for key in keys]
-        used = tuple(self._used_until_us.get(key, 0.0) for key in keys)
-        used_then, decision = _algorithm().step(rates, used, milliseconds, 1)
-        if decision.failing_rate is not None:
-            reached = next(
-                key for key, rate in zip(keys, rates, strict=True) if rate is decision.failing_rate
+        used = [self._used_until_us.get(key, 0.0) for key in keys]
+        used_then, decision = _algorithm().step(rates, tuple(used), milliseconds, 1)
+        if not decision.allowed:
+            waits = (
+                _wait_seconds(rate, until, milliseconds) for rate, until in zip(rates, used, strict=True)
             )
-            return Limited(reached, (decision.retry_after_ms or 0) / 1000)
+            return max(map(Limited, keys, waits), key=lambda limited: limited.wait_seconds)
         self._used_until_us.update(zip(keys, used_then, strict=True))
         self._forget_what_rests(now)
         return None
@@ -102,7 +102,7 @@ class RateLimits:
     def _library_rate(self, key: Key) -> "LibraryRate":
         rate = self._rate_of(key)
         assert rate is not None  # noqa: S101 - keys_of gives only keys that have one
-        return _library_rate(key.scope, rate)
+        return _library_rate(rate)
 
     def _forget_what_rests(self, now: float) -> None:
         if len(self._used_until_us) + len(self._put_off_until) < self._look_at:
@@ -114,8 +114,7 @@ class RateLimits:
 
 
 @cache
-def _library_rate(_scope: Scope, rate: Rate) -> "LibraryRate":
-    """One object for each scope, by which it is told whose limit is reached."""
+def _library_rate(rate: Rate) -> "LibraryRate":
     from pyrate_limiter import Rate as LibraryRate
 
     return LibraryRate(rate.parts, round(rate.period.total_seconds() * 1000))
@@ -127,3 +126,8 @@ def _algorithm() -> "GCRA":
     from pyrate_limiter import GCRA
 
     return GCRA()
+
+
+def _wait_seconds(rate: "LibraryRate", used_until_us: float, milliseconds: int) -> float:
+    _, decision = _algorithm().step([rate], (used_until_us,), milliseconds, 1)
+    return (decision.retry_after_ms or 0) / 1000
