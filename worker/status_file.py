@@ -1,14 +1,13 @@
 """The status file: how each worker of this machine stands, written for commands on the same machine."""
 
-import os
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import NamedTuple
 
 import msgspec
 import structlog
 
-DIRECTORY: Final = "workers"
+from worker.instance_files import Claim, living_files
 
 log = structlog.get_logger()
 
@@ -53,67 +52,69 @@ class WorkerStatus(msgspec.Struct, frozen=True):
 
 
 class StatusFile:
-    """The file of this process, in `workers` of the state directory.
+    """The file of this process, in `workers` of the state directory; claimed at the first `write`.
 
     A file that cannot be written is logged, once: the worker does without.
     """
 
     def __init__(self, state_directory: Path) -> None:
-        self._path = state_directory / DIRECTORY / f"{os.getpid()}.json"
+        self._state_directory = state_directory
+        self._claim: Claim | None = None
         self._failed = False
+
+    @property
+    def socket(self) -> Path | None:
+        """Where the process may listen, to be asked by commands on the same machine; None without a file."""
+        return None if self._claim is None else self._claim.files.socket
 
     def write(self, status: WorkerStatus) -> None:
         """Replace the file, as a whole, with how the process stands at this moment."""
-        fresh = self._path.with_suffix(".new")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_bytes(msgspec.json.encode(status))
-            fresh.replace(self._path)
+            if self._claim is None:
+                self._claim = Claim(self._state_directory)
+            files = self._claim.files
+            files.new_status.write_bytes(msgspec.json.encode(status))
+            files.new_status.replace(files.status)
         except OSError as error:
             self._note_failure(error)
 
     def remove(self) -> None:
-        """Remove the file: the process leaves."""
+        """Remove the file, and the socket: the process leaves."""
+        claim, self._claim = self._claim, None
         try:
-            self._path.unlink(missing_ok=True)
+            if claim is not None:
+                claim.release()
         except OSError as error:
             self._note_failure(error)
 
     def _note_failure(self, error: OSError) -> None:
         if not self._failed:
-            log.warning("worker.status_failed", file=str(self._path), error=error.strerror)
+            log.warning("worker.status_failed", file=error.filename, error=error.strerror)
         self._failed = True
 
 
-def socket_path(state_directory: Path, pid: int) -> Path:
-    """Where the process of this number listens, to be asked by commands on the same machine."""
-    return state_directory / DIRECTORY / f"{pid}.sock"
+class Written(NamedTuple):
+    """What a worker that lives wrote of itself last, and where it may be asked."""
+
+    status: WorkerStatus
+    socket: Path
 
 
-def read_statuses(state_directory: Path) -> list[WorkerStatus]:
-    """How the workers of this machine stand that share this directory; files of dead ones are removed.
+def read_workers(state_directory: Path) -> list[Written]:
+    """The workers that share this directory and live; files of dead ones are removed.
 
     A file that cannot be read, of a worker that is leaving say, is left out.
     """
-    found: list[WorkerStatus] = []
-    for path in sorted((state_directory / DIRECTORY).glob("*.json")):
+    found: list[Written] = []
+    for files in living_files(state_directory):
         try:
-            status = msgspec.json.decode(path.read_bytes(), type=WorkerStatus)
-            if _is_alive(status.pid):
-                found.append(status)
-            else:
-                path.unlink(missing_ok=True)
-                socket_path(state_directory, status.pid).unlink(missing_ok=True)
+            status = msgspec.json.decode(files.status.read_bytes(), type=WorkerStatus)
         except (OSError, msgspec.DecodeError):
             continue
+        found.append(Written(status, files.socket))
     return found
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is another user's
-        return True
-    return True
+def read_statuses(state_directory: Path) -> list[WorkerStatus]:
+    """How the workers that share this directory stand; see `read_workers`."""
+    return [one.status for one in read_workers(state_directory)]

@@ -276,24 +276,24 @@ class TestProtection:
     def test_a_long_handler_call_costs_two_calls_and_a_short_one_none(self, make_site: MakeSite) -> None:
         """Protected while a worker tells of one that runs longer than the set time, and not afterwards."""
         site = make_site('protect_after = "10m"')
-        watcher = in_service(site)
-        tell_running(site, timedelta(minutes=9))
+        watcher, file = in_service(site), StatusFile(site.world.settings.worker.state_directory)
+        tell_running(file, timedelta(minutes=9))
         looked = site.metadata.reads[STATE]
         wait_until(lambda: site.metadata.reads[STATE] > looked + 2, "two more looks")
         assert not watcher.events("ec2.protected")
-        tell_running(site, timedelta(minutes=11))
+        tell_running(file, timedelta(minutes=11))
         watcher.wait_for_event("ec2.protected")
         assert site.auto_scaling.is_protected()
-        tell_running(site, None)
+        tell_running(file, None)
         watcher.wait_for_event("ec2.unprotected")
 
         assert not site.auto_scaling.is_protected()
         assert site.auto_scaling.calls["set_instance_protection"] == 2
 
 
-def tell_running(site: Ec2Site, span: timedelta | None) -> None:
+def tell_running(file: StatusFile, span: timedelta | None) -> None:
     """As a worker does every ten seconds: for how long its longest handler call has been running."""
     now = datetime.now(UTC)
     since = None if span is None else now - span
     status = WorkerStatus(os.getpid(), "host:1", now, 1, {}, running_since=since)
-    StatusFile(site.world.settings.worker.state_directory).write(status)
+    file.write(status)

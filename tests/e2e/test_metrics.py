@@ -19,7 +19,6 @@ from tests.support.world import WorkerProcess, World, job, wait_until
 from tests.support.worlds import MakeWorld
 from worker.cli import build_app
 from worker.metrics.names import METRICS
-from worker.status_file import socket_path
 
 STATS_EACH_SECOND = '[metrics]\nstats_interval = "1s"\n'
 
@@ -105,7 +104,7 @@ def test_a_worker_tells_of_its_work_of_a_shard_that_is_away_and_that_it_leaves(
     go_on(world)
     heal(world)
     assert worker.wait() == 0
-    assert not socket_path(world.directory / "state", worker.process.pid).exists()
+    assert list((world.directory / "state" / "workers").iterdir()) == []
 
 
 def asks_in_vain(asker: Asker) -> str | None:

@@ -1,7 +1,7 @@
 """What is counted, and how it is told: the tally, Prometheus's form, how the process stands."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -47,12 +47,6 @@ def samples(text: bytes) -> dict[tuple[str, ...], float]:
         for family in text_string_to_metric_families(text.decode())
         for sample in family.samples
     }
-
-
-def in_a_thread(body: Callable[[], object]) -> None:
-    thread = threading.Thread(target=body)
-    thread.start()
-    thread.join()
 
 
 class TestTally:
@@ -254,7 +248,14 @@ class TestQueueDepths:
             return {}
 
         silent.interfere = last.interfere = be_silent
-        in_a_thread(lambda: (bind(pulse), depths.ask()))
+
+        def ask() -> None:
+            bind(pulse)
+            depths.ask()
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
         assert [found[Place("first", "request")].waiting for found, _ in seen] == [1, 1]
         assert [hangs for _, hangs in seen] == [False, False]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,14 +76,15 @@ class Endpoint:
         address = SqsAddress("requests", queue_url, "http://127.0.0.1:9", "eu-west-1")
         self.queue = SqsTransport(address, lease=timedelta(seconds=30))
         for client in (self.queue._clients.polling, self.queue._clients.control):
-            client.meta.events.register_first("before-send.sqs", self._answer)
+            events: Any = client.meta.events  # its stubs know of no handler that answers
+            events.register_first("before-send.sqs", self._answer)
 
     def stream(self) -> Iterator[bytes]:
         """The body, as the network would bring it."""
         yield self.body
 
     def _answer(self, **_: Any) -> AWSResponse:
-        return AWSResponse(URL, self.status, {}, self)
+        return AWSResponse(URL, self.status, HTTPHeaders(), self)
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +97,10 @@ def endpoint() -> Iterator[Endpoint]:
         endpoint.queue.close()
 
 
-def is_delivery(one: object) -> bool:
+def is_delivery(one: Any) -> bool:
     """Whether it is a delivery all of whose parts are what they are declared as."""
     return (
         isinstance(one, Delivery)
-        and isinstance(one.receive_count, int)
         and one.sent_at.tzinfo is not None
         and all(isinstance(text, str) for text in (one.message_id, one.receipt, one.body))
         and all(isinstance(text, str | None) for text in (one.group, one.trace_header))

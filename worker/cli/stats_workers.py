@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from worker.status_file import LaneStatus, WorkerStatus, read_statuses, socket_path
+from worker.status_file import LaneStatus, WorkerStatus, Written, read_workers
 
 PATIENCE_SECONDS: Final = 1.0
 ANSWER_BYTES_MAXIMUM: Final = 4 * 2**20
@@ -25,12 +25,12 @@ class Seen(NamedTuple):
 
 def see_workers(state_directory: Path) -> list[Seen]:
     """Every worker that lives and shares this directory."""
-    found = read_statuses(state_directory)
-    asked = [ask(socket_path(state_directory, status.pid)) for status in found]
-    return [
-        Seen(written if answer is None else answer, answer is not None)
-        for written, answer in zip(found, asked, strict=True)
-    ]
+    return [_see(written) for written in read_workers(state_directory)]
+
+
+def _see(written: Written) -> Seen:
+    answer = ask(written.socket)
+    return Seen(written.status if answer is None else answer, answer is not None)
 
 
 def ask(path: Path) -> WorkerStatus | None:

@@ -1,9 +1,7 @@
 """The metrics of a running process: answers on its socket and port, the stats line, and the status file."""
 
-import os
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +16,7 @@ from worker.metrics.pages import Pages
 from worker.metrics.queue_depths import Place, QueueDepths
 from worker.metrics.state import State
 from worker.metrics.stats_line import StatsLine
-from worker.status_file import StatusFile, socket_path
+from worker.status_file import StatusFile
 from worker.transports.base import Transport
 from worker.version import installed_version
 from worker.watch import Watch
@@ -55,7 +53,9 @@ class Metrics:
     def start(self, threads: Threads) -> None:
         """Answer from now on."""
         self.write_status()
-        self._serve(str(self._socket_path), lambda: listen_on_path(self._socket_path))
+        path = self._status_file.socket
+        if path is not None:
+            self._serve(str(path), lambda: listen_on_path(path))
         listen = self._settings.metrics.listen
         if listen is not None:
             self._serve(listen, lambda: listen_on_port(*read_listen(listen)))
@@ -73,15 +73,7 @@ class Metrics:
         """Answer no more, and leave nothing behind."""
         for endpoint in self._endpoints:
             endpoint.close()
-        try:
-            self._socket_path.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("worker.metrics_failed", address=str(self._socket_path), error=error.strerror)
         self._status_file.remove()
-
-    @property
-    def _socket_path(self) -> Path:
-        return socket_path(self._settings.worker.state_directory, os.getpid())
 
     def _serve(self, address: str, listen: Callable[[], socket]) -> None:
         try:
