@@ -9,15 +9,20 @@ import structlog
 from config.settings import Settings
 from worker.assembly import Assembly
 from worker.clock import Clock
+from worker.giving_back import THREAD_PREFIX, give_back
 from worker.heartbeat import Heartbeat
-from worker.held import Held
 from worker.job_in_hand import shutdown_deferral
 from worker.lifecycle import STOP_EVENTS, Threads
-from worker.transports.base import TransportError
 
 LAST_WORDS_SECONDS: Final = 5.0
 TAKE_BACK_SECONDS: Final = 10.0
+GIVE_BACK_SECONDS: Final = 10.0
 POLL_PATIENCE_SECONDS: Final = 25.0
+LEAVING_SECONDS: Final = (
+    TAKE_BACK_SECONDS + GIVE_BACK_SECONDS + POLL_PATIENCE_SECONDS + 2 * LAST_WORDS_SECONDS
+)
+"""How long it takes at most when `[worker] drain` is over, whatever does not answer."""
+
 LOOK_SECONDS: Final = 0.02
 
 log = structlog.get_logger()
@@ -107,7 +112,8 @@ class Drain:
         assembly.leases.stop()
         assembly.time_limits.stop()
         abandoned = [held for held in assembly.leases.in_hand() if not held.lost.is_set()]
-        _release_now(abandoned)
+        give_back(abandoned, self._threads.start)
+        self._wait_while_alive(THREAD_PREFIX, GIVE_BACK_SECONDS)
         # A long poll cannot be broken off. Left alone, it could take messages out of sight for a whole lease,
         # those first of all that were released a moment ago.
         self._wait_while_alive("receive-", POLL_PATIENCE_SECONDS)
@@ -134,13 +140,3 @@ class Drain:
             event = self._next(min(now + LOOK_SECONDS, end))
             if event is not None and self._is_second(event):
                 return
-
-
-def _release_now(abandoned: list[Held]) -> None:
-    """Give back what could not be finished: another worker can take it at once."""
-    for source in {held.source for held in abandoned}:
-        batch = [(held.delivery, timedelta()) for held in abandoned if held.source is source]
-        try:
-            source.release(batch)
-        except TransportError as error:
-            log.warning("settle.failed", queue=source.name, count=len(batch), error=str(error))

@@ -12,7 +12,9 @@ from config.settings import Worker
 from tests.support.systemd_box import Box, box_or_skip
 from tests.support.world import ROOT
 from tests.systemd.conftest import make, try_to_make, unpack
-from worker.drain import LAST_WORDS_SECONDS, POLL_PATIENCE_SECONDS
+from worker.drain import LEAVING_SECONDS
+from worker.log_writer import LAST_LINES_SECONDS
+from worker.spans import LAST_SPANS_SECONDS
 
 # The first one also installs the worker.
 pytestmark = pytest.mark.timeout(300)
@@ -64,8 +66,9 @@ def test_a_service_is_as_hardened_as_it_can_be(box: Box, name: str) -> None:
 
 
 def test_a_stop_is_given_more_time_than_it_can_take(box: Box) -> None:
-    """What runs, the last poll and the last words, one after the other, with the default settings."""
-    needed = Worker().drain + timedelta(seconds=POLL_PATIENCE_SECONDS + 2 * LAST_WORDS_SECONDS)
+    """What runs, and whatever is waited for then, one after the other, with the default settings."""
+    after_drain = LEAVING_SECONDS + LAST_SPANS_SECONDS + LAST_LINES_SECONDS
+    needed = Worker().drain + timedelta(seconds=after_drain)
     given = box.show("shardworker@1.service", "TimeoutStopUSec", "KillMode")
 
     assert needed < parsed(given["TimeoutStopUSec"])
