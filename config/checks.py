@@ -15,6 +15,7 @@ from config.symfony_checks import symfony_problems, symfony_warnings
 SQS_LEASE_MINIMUM: Final = timedelta(seconds=3)
 SQS_LEASE_MAXIMUM: Final = timedelta(hours=12)
 QUEUE: Final = re.compile(r"sqs(\+https?)?://[^/\s]+(/\S+)?|(sql:///|sql\+[a-z0-9+]+://)\S+[?&]queue=\S+")
+QUEUE_NAME: Final = re.compile(r"(?:sqs.*/|sql.*[?&]queue=)([^/?&]+).*")
 BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 DATABASE: Final = re.compile(r"(postgresql|mysql|mariadb)(\+[a-z0-9]+)?://[^\s]+")
 SQLITE_FILE: Final = re.compile(r"sqlite(\+[a-z0-9]+)?:////[^\s?]+(\?[^\s]*)?")
@@ -58,6 +59,7 @@ def find_warnings(settings: Settings) -> list[Finding]:
         *_shard_warnings(settings),
         *_partner_warnings(settings),
         *_room_warnings(settings),
+        *_rate_warnings(settings),
         *(Finding(location, text) for location, text in symfony_warnings(settings.symfony)),
     ]
 
@@ -229,6 +231,16 @@ def _unknown_customers(settings: Settings, partner: Partner) -> list[str]:
     if directory.catalog is not None or directory.function is not None:
         return []
     return [one for one in partner.customers if one != "*" and one not in directory.customers]
+
+
+def _rate_warnings(settings: Settings) -> Iterator[Finding]:
+    """Limits of what there is not; a catalog may have any partner."""
+    queues = [match[1] for url in settings.queues.request if (match := QUEUE_NAME.fullmatch(url))]
+    partners = settings.rate_limits.partners if settings.directory.catalog is None else {}
+    for name in sorted(settings.rate_limits.queues.keys() - set(queues)):
+        yield Finding(("rate_limits", "queues", name), unknown_name(name, queues, "request queue"))
+    for name in sorted(partners.keys() - settings.partners.keys()):
+        yield Finding(("rate_limits", "partners", name), unknown_name(name, settings.partners, "partner"))
 
 
 def _room_warnings(settings: Settings) -> Iterator[Finding]:

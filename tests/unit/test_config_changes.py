@@ -34,6 +34,8 @@ TAKEN: list[tuple[dict[str, Any], str]] = [
     ({"shards": {"eu3": {"url": "sqlite:////eu3.db"}}}, "shards.eu3"),
     ({"servers": {"h:5432": {"connections": 5}}}, 'servers."h:5432"'),
     ({"directory": {"customers": {"c-2": "eu2"}}}, "directory.customers"),
+    ({"rate_limits": {"partner": "1/s"}}, "rate_limits.partner"),
+    ({"rate_limits": {"customers": {"c-1": "1/s"}}}, "rate_limits.customers"),
     ({"symfony": {"types": {"App\\Order": "orders.insert"}}}, 'symfony.types."App\\\\Order"'),
     ({"symfony": {"fields": {"jobId": "job_id"}}}, "symfony.fields.jobId"),
 ]

@@ -58,6 +58,26 @@ def test_what_is_no_queue_is_a_problem(url: str) -> None:
     assert "expected a queue such as" in told(find_problems, queues={"response": url})["queues.response"]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqs://jobs",
+        "sqs+http://127.0.0.1:9324/000000000000/jobs",
+        "sql:///var/lib/queues.db?queue=jobs",
+        "sql+postgresql+psycopg://user@host/db?queue=jobs&connect_timeout=3",
+    ],
+)
+def test_a_rate_limit_of_what_is_not_there_is_probably_a_mistake(url: str) -> None:
+    """A limit that limits nobody looks like one that does."""
+    limits = {"queues": {"jobs": "1/s", "job": "1/s"}, "partners": {"acme": "1/s", "acne": "1/s"}}
+    partners = {"acme": {"customers": ["*"], "types": ["*"]}}
+
+    assert told(find_warnings, rate_limits=limits, partners=partners, queues={"request": [url]}) == {
+        "rate_limits.queues.job": 'unknown request queue; did you mean "jobs"?',
+        "rate_limits.partners.acne": 'unknown partner; did you mean "acme"?',
+    }
+
+
 def test_two_queues_that_are_the_same_are_a_problem() -> None:
     """Results on the request queue would come back as bad messages for ever."""
     assert "named twice" in told(find_problems, queues={"failure": "sqs://jobs"})["queues.failure"]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.load import ConfigurationError, LoadedSettings, effective, find_path, load_settings
+from config.rate_limits import FORM
 from config.settings import Settings
 
 SAMPLE = Path(__file__).parents[2] / "config" / "samples" / "config.toml"
@@ -84,6 +85,16 @@ def test_a_directory_and_bytes_that_are_no_text_are_told(tmp_path: Path) -> None
 def test_a_mistake_in_the_toml_is_told_with_its_line(tmp_path: Path) -> None:
     """The parser's own message names line and column."""
     assert "line 2" in problems(tmp_path, "[queues]\nrequest =\n")[0]
+
+
+def test_what_is_no_rate_is_told_with_what_would_be_one(tmp_path: Path) -> None:
+    """For all and for one by its name."""
+    text = f'{QUEUES}[rate_limits]\nqueue = "fast"\npartners = {{ acme = 5 }}'
+
+    assert [problem.removesuffix(" (config.toml)") for problem in problems(tmp_path, text)] == [
+        f'rate_limits.queue: expected {FORM}, found "fast"',
+        f"rate_limits.partners.acme: expected {FORM}, found 5",
+    ]
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
@@ -244,6 +255,13 @@ class TestOverrides:
 
 
 class TestEffective:
+    def test_no_customer_or_partner_is_named_by_the_rate_limits(self, tmp_path: Path) -> None:
+        """There can be thousands, and their names are nobody's business in a log."""
+        limits = '[rate_limits]\npartner = "100/s"\ncustomers = { c-9 = "1/s" }\npartners = { acme = "1/s" }'
+        shown = effective(load(tmp_path, f"{QUEUES}{limits}").settings)["rate_limits"]
+
+        assert shown == {"queue": "unlimited", "partner": "100/s", "customer": "unlimited", "queues": {}}
+
     def test_no_password_stands_in_the_effective_configuration(self, tmp_path: Path) -> None:
         """What is logged at start shows users and hosts, never passwords."""
         loaded = load(
