@@ -95,6 +95,18 @@ class TestFields:
 
         assert (job.job_id, job.customer_ids, job.unknown_fields) == ("job-9", ("42",), {"jobId": "job-1"})
 
+    def test_a_name_of_all_classes_may_mean_something_else_in_one(self) -> None:
+        """There it is that field, and no other."""
+        own = {"jobId": "correlation_id", "uuid": "job_id"}
+        symfony = Symfony(fields=NAMES, messages={CLASS: SymfonyMessage(type="t", fields=own)})
+        job = opened(symfony, {**IMPORT_JOB, "uuid": "job-9"}).job
+        only = Symfony(
+            fields=NAMES, messages={CLASS: SymfonyMessage(type="t", fields={"jobId": "correlation_id"})}
+        )
+
+        assert (job.job_id, job.correlation_id) == ("job-9", "job-1")
+        assert opened(only, {**IMPORT_JOB, "job_id": "job-9"}).job.correlation_id == "job-1"
+
     def test_so_does_its_rest(self) -> None:
         """A name for the payload of all classes is one more of its fields then."""
         symfony = Symfony(fields=NAMES, messages={CLASS: SymfonyMessage(type="t", fields={"*": "payload"})})
@@ -130,6 +142,20 @@ class TestFields:
         }
 
         assert len(digests) == 1
+
+    def test_a_type_by_two_names_does_not_matter_where_the_class_tells_it(self) -> None:
+        """It wins over each."""
+        symfony = Symfony(types=MAPPED.types, fields={**NAMES, "kind": "type"})
+
+        assert opened(symfony, {**IMPORT_JOB, "kind": "a", "type": "b"}).job_type == "orders.insert"
+        assert refusal(symfony, {**IMPORT_JOB, "kind": "a", "type": "b"}, "App\\Other").code == "bad_message"
+
+    def test_where_nothing_is_configured_nothing_is_read_in_another_way(self) -> None:
+        """Any sender may use a header of that name."""
+        error = refusal(Symfony(), job_fields(job_id=7))
+
+        assert error.code == "bad_message"
+        assert "symfony" not in str(error)
 
 
 class TestRefused:
