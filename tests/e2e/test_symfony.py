@@ -102,10 +102,13 @@ def test_a_changed_key_is_taken_by_a_reload(world: World, tmp_path: Path) -> Non
     assert reload(worker) == "config.refused"
     send(world, import_job(1, KEY))
     world.wait_until_settled()
-    key_file(tmp_path, b"new key")
+    text = world.config_path.read_text()
+    new = key_file(tmp_path, b"new key", "new")
+    key_file(tmp_path)
+    world.config_path.write_text(text.replace("sign_key_files = [", f'sign_key_files = ["{new}", '))
     assert reload(worker) == "config.reloaded"
-    send(world, import_job(2, b"new key"))
+    send(world, import_job(2, b"new key"), import_job(3, KEY))
     world.wait_until_settled()
 
-    assert [order_no for order_no, _ in world.rows()] == [1, 2]
+    assert sorted(order_no for order_no, _ in world.rows()) == [1, 2, 3]
     assert worker.stop() == 0
