@@ -202,7 +202,7 @@ class Daemon:
 
     def _check_limits(self) -> None:
         failures, memory = self._options.failure_limit, self._options.memory_limit
-        if failures is not None and self._assembly.room.failed >= failures:
+        if failures is not None and self._assembly.room.failures >= failures:
             self._events.put("failure limit")
         if memory is not None and (resident_bytes() or 0) > memory:
             self._events.put("memory limit")

@@ -172,7 +172,9 @@ class Exits:
         level = log.info if event == "job.done" else log.warning
         level(event, **fields)
         self._note_delivery(event, fields)
-        self._room.leave(settled=settled and not one.resent, failed=fields["outcome"] in FAILED)
+        # What comes again has failed now if a try was counted; a shard that is away counts none.
+        failed = fields["outcome"] in FAILED or (event == "job.released" and fields["attempt"] > 0)
+        self._room.leave(settled=settled and not one.resent, failed=failed)
 
 
 def _put_each(stage: Batcher[Exit], settlement: Settlement) -> None:

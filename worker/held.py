@@ -64,6 +64,7 @@ class Room:
         self._reserved = 0
         self._settled = 0
         self._failed = 0
+        self._failures = 0
         self._limit = limit
         self._on_limit = on_limit
         self._on_empty = on_empty
@@ -96,11 +97,15 @@ class Room:
             self._on_empty()
 
     def leave(self, *, settled: bool, failed: bool = False) -> None:
-        """One delivery is out of hand; `settled` when it was acked, which counts against the limit."""
+        """One delivery is out of hand; `settled` when it was acked, which counts against the limit.
+
+        `failed`: it ended in a failure, for good or, not settled, to be tried again.
+        """
         with self._condition:
             self._taken -= 1
             self._settled += settled
             self._failed += settled and failed
+            self._failures += failed
             reached = self._limit is not None and self._settled >= self._limit
             self._condition.notify_all()
             empty = self._is_left()
@@ -132,6 +137,11 @@ class Room:
     def failed(self) -> int:
         """How many of those that were acked failed, or were refused."""
         return self._failed
+
+    @property
+    def failures(self) -> int:
+        """How many deliveries ended in a failure, those that are tried again too."""
+        return self._failures
 
     def _is_left(self) -> bool:
         return self._closed and self._taken == 0 and self._reserved == 0

@@ -109,14 +109,14 @@ def test_the_limit_counts_what_was_settled() -> None:
 
 
 def test_failures_are_counted_of_what_was_settled() -> None:
-    """What was released will come again: it has not failed yet."""
+    """What was released will come again: it has not failed for good yet, though it is a failure now."""
     room = room_of(10)
     room.fill(room.reserve(10, AT_ONCE), 3)
     room.leave(settled=False, failed=True)
     room.leave(settled=True, failed=True)
     room.leave(settled=True)
 
-    assert (room.settled, room.failed) == (2, 1)
+    assert (room.settled, room.failed, room.failures) == (2, 1, 2)
 
 
 def test_no_more_is_received_than_the_limit_still_allows() -> None:

@@ -67,7 +67,10 @@ MemoryLimitOption = Annotated[
 FailureLimitOption = Annotated[
     int | None,
     typer.Option(
-        "--failure-limit", "-f", min=1, help="Leave after so many jobs that failed or were rejected."
+        "--failure-limit",
+        "-f",
+        min=1,
+        help="Leave after so many failures: jobs that failed or were rejected, and tries that come again.",
     ),
 ]
 SleepOption = Annotated[

@@ -14,8 +14,8 @@ from worker.cli.common import to_duration, to_size
 SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 PHP_SIZE: Final = re.compile(r"([0-9]+)([kmgKMG]?)")
 PHP_UNITS: Final = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
-LEAST_MEMORY: Final = 16 * 2**20
-"""A process of Python takes more: a smaller limit is a mistake, `512` for `512M` say."""
+LEAST_MEMORY: Final = 2**20
+"""A smaller limit is a mistake, `512` for `512M` say."""
 
 KEEPALIVE: Final = "--keepalive"
 AS_EVER: Final = "as ever"
