@@ -26,8 +26,8 @@ def take_changes(old: Settings, new: Settings) -> Changes:
     """What of `new` a process that runs with `old` can take; both are checked, and so is what comes out.
 
     Taken are the log's level, threads and drain, limits of shards and servers, shards that are new, job
-    types, retries and deferrals, partners, the file's customers, and how Symfony's messages are read. A shard
-    that is missing stays.
+    types, retries and deferrals, partners, the file's customers, and how Symfony's messages are read and
+    verified. A shard that is missing stays.
     """
     taken = old.model_copy(
         update={
@@ -55,7 +55,7 @@ def _shard(old: Settings, new: Settings, name: str) -> Shard:
 
 
 def _symfony(old: Symfony, new: Symfony) -> Symfony:
-    names = ("types", "fields", "constants", "messages")
+    names = ("types", "fields", "constants", "messages", "signed_types", "sign_key_files")
     return old.model_copy(update={name: getattr(new, name) for name in names})
 
 

@@ -99,3 +99,15 @@ def test_without_the_key_s_file_a_command_says_so(site: Site, command: list[str]
     assert result.exit_code == 1
     assert f"{site.directory / 'sign-key'} cannot be read" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_check_looks_at_the_key(site: Site) -> None:
+    """Before a worker does: it would not start."""
+    found = {(one["name"], one["state"]) for one in site.run_json("check") if one["area"] == "signing key"}
+    shutil.move(site.directory / "sign-key", site.directory / "gone")
+    result = site.run("check", "--json")
+    wrong = [one for one in json.loads(result.stdout) if one["area"] == "signing key"]
+
+    assert found == {(str(site.directory / "sign-key"), "right")}
+    assert [one["state"] for one in wrong] == ["wrong"]
+    assert result.exit_code == 1

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +23,7 @@ from worker.cli.places import Place, place_name
 from worker.cli.shard_findings import find_in_shards
 from worker.middleware_names import MiddlewareImportFailed, load_middleware
 from worker.objects import ObjectError
+from worker.symfony.signatures import SignKeyUnreadable, read_key
 from worker.transports.base import TransportError
 
 SHARDS_AT_ONCE: Final = 8
@@ -33,6 +35,7 @@ def find_all(loaded: LoadedSettings) -> Iterator[Finding]:
     yield from _configuration(loaded)
     yield from _queues(settings)
     yield from _buckets(settings)
+    yield from _sign_keys(settings)
     yield from _directories(settings)
     yield from _directory(settings)
     yield from _shards(settings)
@@ -81,6 +84,19 @@ def _told(area: str, name: str, check: Callable[[], Iterable[str]]) -> Iterator[
     yield from (Finding(area, name, "wrong", text) for text in texts)
     if not texts:
         yield Finding(area, name, "right")
+
+
+def _sign_keys(settings: Settings) -> Iterator[Finding]:
+    for file in settings.symfony.sign_key_files:
+        yield from _told("signing key", str(file), partial(_key_faults, file))
+
+
+def _key_faults(file: Path) -> list[str]:
+    try:
+        read_key(file)
+    except SignKeyUnreadable as error:
+        return [str(error)]
+    return []
 
 
 def _directories(settings: Settings) -> Iterator[Finding]:

@@ -95,18 +95,17 @@ def _read(section: Symfony) -> _State:
     named = {name: message.type for name, message in section.messages.items() if message.type is not None}
     leading = {**section.types, **named}
     unsigned = {kind for name, kind in leading.items() if not any(_covers(one, name) for one in signed)}
-    return _State(_read_keys(section.sign_key_files), signed, frozenset(leading.values()) - unsigned)
+    return _State(
+        tuple(map(read_key, section.sign_key_files)), signed, frozenset(leading.values()) - unsigned
+    )
 
 
 def _covers(pattern: str, name: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-def _read_keys(files: Sequence[Path]) -> tuple[bytes, ...]:
-    return tuple(map(_read_key, files))
-
-
-def _read_key(file: Path) -> bytes:
+def read_key(file: Path) -> bytes:
+    """The key in a file, without white space around it; raises `SignKeyUnreadable`."""
     try:
         key = file.read_bytes().strip()
     except OSError as error:
