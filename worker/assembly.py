@@ -100,12 +100,12 @@ class _Assembler:
         self, settings: Settings, options: ConsumeOptions, clock: Clock, tell: Callable[[str], None]
     ) -> None:
         self._settings = settings
+        self._options = options
         self._clock = clock
         self._stop = threading.Event()
         self._concurrency = concurrency(settings, options)
         self._urls = options.queues or tuple(settings.queues.request)
         self._room = Room(
-        self._options = options
             settings.worker.in_hand_max,
             options.limit,
             on_limit=lambda: tell("limit"),
