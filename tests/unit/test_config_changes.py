@@ -38,6 +38,8 @@ TAKEN: list[tuple[dict[str, Any], str]] = [
     ({"rate_limits": {"customers": {"c-1": "1/s"}}}, "rate_limits.customers"),
     ({"symfony": {"types": {"App\\Order": "orders.insert"}}}, 'symfony.types."App\\\\Order"'),
     ({"symfony": {"fields": {"jobId": "job_id"}}}, "symfony.fields.jobId"),
+    ({"symfony": {"sign_key_files": ["/key"]}}, "symfony.sign_key_files"),
+    ({"symfony": {"signed_types": ["App\\Order"]}}, "symfony.signed_types"),
 ]
 
 LEFT: list[tuple[dict[str, Any], str]] = [
@@ -49,6 +51,7 @@ LEFT: list[tuple[dict[str, Any], str]] = [
     ({"shards": {"eu1": {"url": "postgresql://a@elsewhere/eu1"}}}, "shards.eu1.url"),
     ({"directory": {"placement_rows": True}}, "directory.placement_rows"),
     ({"inbox": {"retention": "60d"}}, "inbox.retention"),
+    ({"symfony": {"failure_stamps": True}}, "symfony.failure_stamps"),
 ]
 
 

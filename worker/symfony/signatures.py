@@ -95,9 +95,8 @@ def _read(section: Symfony) -> _State:
     named = {name: message.type for name, message in section.messages.items() if message.type is not None}
     leading = {**section.types, **named}
     unsigned = {kind for name, kind in leading.items() if not any(_covers(one, name) for one in signed)}
-    return _State(
-        tuple(map(read_key, section.sign_key_files)), signed, frozenset(leading.values()) - unsigned
-    )
+    keys = tuple(map(read_key, section.sign_key_files))
+    return _State(keys, signed, frozenset(leading.values()) - unsigned)
 
 
 def _covers(pattern: str, name: str) -> bool:
