@@ -20,6 +20,7 @@ TABLES: dict[str, Any] = {
     "partners": {"acme": {"customers": ["c-1"], "types": ["*"]}},
     "shards": {"eu1": {"url": "postgresql://a@h/eu1"}, "eu2": {"url": "postgresql://a@h/eu2", "limit": 2}},
     "directory": {"customers": {"c-1": "eu1"}},
+    "symfony": {"sign_key_files": ["/key"]},
 }
 
 TAKEN: list[tuple[dict[str, Any], str]] = [
@@ -38,7 +39,7 @@ TAKEN: list[tuple[dict[str, Any], str]] = [
     ({"rate_limits": {"customers": {"c-1": "1/s"}}}, "rate_limits.customers"),
     ({"symfony": {"types": {"App\\Order": "orders.insert"}}}, 'symfony.types."App\\\\Order"'),
     ({"symfony": {"fields": {"jobId": "job_id"}}}, "symfony.fields.jobId"),
-    ({"symfony": {"sign_key_files": ["/key"]}}, "symfony.sign_key_files"),
+    ({"symfony": {"sign_key_files": ["/new", "/key"]}}, "symfony.sign_key_files"),
     ({"symfony": {"signed_types": ["App\\Order"]}}, "symfony.signed_types"),
 ]
 
