@@ -18,7 +18,10 @@ from worker.pulse import doing, move
 from worker.rate_limits import Key, Limited, RateLimits
 
 HELD_SECONDS_MAXIMUM: Final = 30.0
-"""Who has to wait for longer waits on the queue: the place is worth more to others."""
+"""Who has to wait for longer waits on the queue: the place is worth more to others.
+
+Another part of a job that waits here anyway takes no place of its own.
+"""
 
 RETURN_MINIMUM: Final = timedelta(seconds=1)
 NOT_SENT: Final = Deferral(timedelta(seconds=30), "internal_error")
@@ -167,9 +170,10 @@ class LimitedParts:
     def _line_up(self, entry: Entry[LimitedPart], limited: Limited, now: float) -> PutOff | None:
         """Let a part wait; what is put off then: it, or the newest of whoever has most where most wait."""
         line = self._lines.setdefault(limited.key, Line(now + limited.wait_seconds))
+        waits_anyway = line.queue.has_job(entry.item.job_key)
         line.queue.append(entry)
         self._condition.notify()
-        if self._last_waits_seconds(limited.key, line, now) > HELD_SECONDS_MAXIMUM:
+        if self._last_waits_seconds(limited.key, line, now) > HELD_SECONDS_MAXIMUM and not waits_anyway:
             return self._put_off(limited.key, now)
         if sum(line.queue.job_count for line in self._lines.values()) > self._held_maximum:
             return self._put_off(max(self._lines, key=lambda key: len(self._lines[key].queue)), now)

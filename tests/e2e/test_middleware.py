@@ -13,9 +13,10 @@ LIMIT = '[rate_limits.customers]\nc-1 = "1/d"\n'
 
 @pytest.fixture(name="world")
 def make_world(tmp_path: Path) -> Iterator[World]:
-    names = ("requests", "responses", "failures")
-    urls = [f"sql://{tmp_path}/queues.db?queue={name}" for name in names]
-    world = World(tmp_path, *urls, options={"extra": LIMIT})
+    requests, responses, failures = (
+        f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "responses", "failures")
+    )
+    world = World(tmp_path, requests, responses, failures, options={"extra": LIMIT})
     yield world
     world.close()
 

@@ -27,6 +27,15 @@ class Limits:
         self.error: Exception | None = None
         self.limited = LimitedParts(self.site.settings, self.time.clock, self._send)
 
+    def anew(self, in_hand_max: int, **rate_limits: Any) -> "Limits":
+        """The same site with other limits, of which nothing is used."""
+        self.parts, self.sent = {}, []
+        self.site.settled.clear()
+        changed = {"worker": {"in_hand_max": in_hand_max}, "rate_limits": rate_limits}
+        settings = Settings.model_validate(self.site.settings.model_dump() | changed)
+        self.limited = LimitedParts(settings, self.time.clock, self._send)
+        return self
+
     def part(self, job_id: str, *, customer: str = "c-1") -> Part:
         """A part of a job of its own; the job's id is its partner's and a number."""
         partner = job_id.partition("-")[0]

@@ -8,11 +8,13 @@ import pytest
 
 from config.result import error_of
 from shards.engines import UnknownShard
+from tests.support.jobs import job_fields
 from tests.support.limited import Limits
 from worker.clock import Clock
 from worker.conclusion import Deferral, Return
 from worker.job_in_hand import Part
 from worker.limited_parts import LimitedParts
+from worker.tasks import PartTask
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -95,6 +97,16 @@ def test_what_would_wait_for_long_comes_again(tmp_path: Path) -> None:
     assert limits.offer("acme-1", "acme-2") == [None, 150.0]
     assert limits.offer("beta-1", "beta-2", "beta-3", customer="c-2") == [None, None, None]
     assert limits.offer("beta-4", "beta-5", customer="c-2") == [60.0, 90.0]
+
+
+def test_a_job_that_waits_anyway_waits_for_all_of_its_parts(tmp_path: Path) -> None:
+    """Else a job of many customers would come again and again for a few of them each time."""
+    limits = Limits(tmp_path, in_hand_max=10, partner="1/20s")
+    limits.site.take(job_fields(customers=["c-1", "c-2", "c-3"]))
+    parts = [task._part for _, task in limits.site.tasks if isinstance(task, PartTask)]
+
+    assert [limits.limited.offer(part) for part in parts] == [None] * 3
+    assert [limits.after(20), limits.after(20)] == [["job-1"], ["job-1"]]
 
 
 def test_what_has_no_room_comes_again_one_after_the_other(tmp_path: Path) -> None:
