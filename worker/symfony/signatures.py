@@ -47,7 +47,7 @@ class Signatures:
             BadSignature: it has none, or another one.
         """
         state = self._state
-        if state.asks(headers.get(TYPE_HEADER, "")):
+        if state.signed and state.asks(headers.get(TYPE_HEADER, "")):
             _check(body, headers, state.keys)
 
     def check_job_type(self, job_type: str, body: str, headers: Mapping[str, str]) -> None:

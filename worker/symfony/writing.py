@@ -57,9 +57,11 @@ class SymfonyWriter:
         They stay as they are, None, where no stamps are asked for, and where a signature covers them that is
         none of ours: what nobody here can vouch for must not be signed anew.
         """
+        if not self._section.failure_stamps:
+            return None
         headers = _headers(attributes)
         signed = SIGNATURE_HEADER in headers
-        if not self._section.failure_stamps or (signed and not self._signatures.are_right(body, headers)):
+        if signed and not self._signatures.are_right(body, headers):
             return None
         described = {**self._class_of(headers), **self._stamps(headers, failure).headers()}
         if signed:
