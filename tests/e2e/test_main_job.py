@@ -102,7 +102,10 @@ class TestMainJob:
         assert all(header.origin == world.request.name and header.reason for header in letters.values())
 
     def test_an_unexpected_error_is_tried_again_then_failed_and_dead_lettered(self, world: World) -> None:
-        """Attempts are counted in the inbox; after the last the job fails, and no value leaks anywhere."""
+        """Attempts are counted in the inbox; after the last the job fails, and no value leaks anywhere.
+
+        Each try is the same message, given back: none is sent anew.
+        """
         world.send(job("crash", type="orders.crash", payload={"secret": "hunter2"}))
         worker = world.start_worker("--limit", "1")
         assert worker.wait() == 0
@@ -113,6 +116,11 @@ class TestMainJob:
         assert (row["state"], row["attempt"]) == ("failed", 5)
         (letter,) = world.dead_letters()
         assert read_own_header(letter.headers).attempt == 5
+        released, (ended,) = worker.events("job.released"), worker.events("job.dead_lettered")
+        assert [(line["outcome"], line["receive_count"]) for line in released] == [
+            ("released", number) for number in range(1, 5)
+        ]
+        assert {line["message_id"] for line in released} == {ended["message_id"]}
         assert "hunter2" not in worker.log_path.read_text()
         assert "hunter2" not in json.dumps(result)
 
