@@ -4,6 +4,7 @@ from tests.e2e.test_failed_queue import lines
 from tests.interop.test_jobs import import_job
 from tests.support.symfony_application import SymfonyApplication
 from tests.support.symfony_site import SYMFONY, MakeSite, Site
+from worker.transports.base import Message
 
 STAMPED = SYMFONY.replace("orders.insert", "orders.stamped")
 FAILURE_STAMPS = SYMFONY.replace(
@@ -25,6 +26,21 @@ def test_a_message_that_symfony_retried_is_taken_over(
     assert result.fields["customers"][0]["result"] == {"retries": 2, "bus": "messenger.bus.default"}
     assert site.rows() == [(1, "1")]
     assert [queue.depth() for queue in site.queues] == [(0, 0, 0)] * 3
+
+
+def test_a_message_that_symfony_sent_again_but_did_not_delete_is_done_once(
+    site: Site, symfony: SymfonyApplication
+) -> None:
+    """Its retry is a new message of other headers: where its worker dies in between, both are there."""
+    symfony.produce({"fields": import_job(1)})
+    (original,) = site.request.browse(1)
+    symfony.consume("requests", 1, FAIL="as it was told")
+    site.request.send([Message(original.body, original.attributes)])
+    assert site.start_worker("--limit", "2").wait() == 0
+
+    assert {result["status"] for result in site.results()} == {"succeeded"}
+    assert site.rows() == [(1, "1")]
+    assert site.failure.depth() == (0, 0, 0)
 
 
 def test_a_message_on_symfonys_failure_transport_is_shown_and_retried(
@@ -50,12 +66,13 @@ def test_a_message_on_symfonys_failure_transport_is_shown_and_retried(
 def test_a_dead_letter_is_handled_on_symfonys_side(make_site: MakeSite, symfony: SymfonyApplication) -> None:
     """As one of its own failure transport's: of its class, with where it failed and why."""
     site = make_site(FAILURE_STAMPS)
-    symfony.produce({"fields": import_job(1, customerId=NOWHERE)})
+    job = import_job(1, customerId=NOWHERE)
+    symfony.produce({"fields": job})
     assert site.start_worker("--limit", "1").wait() == 0
     (seen,) = symfony.consume("failed", 1)
 
     assert (seen.handled, seen.receiver, seen.message_class) == (True, "failed", r"App\Message\ImportJob")
-    assert seen.fields == {**import_job(1, customerId=NOWHERE), "submittedAt": None}
+    assert seen.fields == job
     assert seen.stamps["SentToFailureTransportStamp"] == [{"originalReceiverName": "requests"}]
     assert seen.stamps["ErrorDetailsStamp"][-1]["exceptionClass"] == "unknown_customer"
     assert seen.stamps["RedeliveryStamp"][-1]["retryCount"] == 0

@@ -1,5 +1,6 @@
 """A Symfony application asks for jobs and is told their results, through its own Messenger."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.symfony_application import SymfonyApplication
@@ -12,6 +13,7 @@ def import_job(number: int, **fields: Any) -> dict[str, Any]:
         "jobId": f"job-{number}",
         "partner": "acme",
         "customerId": number % 24,
+        "submittedAt": datetime.now(UTC).isoformat(timespec="seconds"),
         "rows": [{"order_no": number, "note": "Zoë & Söhne <1>"}],
         **fields,
     }
@@ -35,13 +37,17 @@ def test_a_hundred_jobs_are_inserted_and_their_results_read_as_objects(
     assert seen[0].types == {
         "jobId": "string",
         "run": "int",
+        "type": "string",
+        "partnerId": "string",
+        "correlationId": "null",
+        "dryRun": "bool",
         "status": "string",
         "customers": "array",
-        "dryRun": "bool",
-        "correlationId": "null",
         "receivedAt": "DateTimeImmutable",
         "finishedAt": "DateTimeImmutable",
         "error": "null",
+        "progress": "null",
+        "waiting": "array",
     }
     assert all(one.handled for one in seen)
     assert [queue.depth() for queue in site.queues] == [(0, 0, 0)] * 3

@@ -22,6 +22,7 @@ submittedAt = "submitted_at"
 
 [symfony.result_fields]
 job_id = "jobId"
+partner_id = "partnerId"
 dry_run = "dryRun"
 correlation_id = "correlationId"
 received_at = "receivedAt"

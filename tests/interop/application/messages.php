@@ -18,17 +18,20 @@ final class ImportJob
 
 final class JobResult
 {
-    /** @param list<array<string, mixed>> $customers */
     public function __construct(
         public readonly string $jobId,
         public readonly int $run,
+        public readonly ?string $type,
+        public readonly string $partnerId,
+        public readonly ?string $correlationId,
+        public readonly bool $dryRun,
         public readonly string $status,
         public readonly array $customers,
-        public readonly bool $dryRun,
-        public readonly ?string $correlationId,
         public readonly \DateTimeImmutable $receivedAt,
         public readonly ?\DateTimeImmutable $finishedAt,
         public readonly ?array $error = null,
+        public readonly ?array $progress = null,
+        public readonly array $waiting = [],
     ) {
     }
 }
