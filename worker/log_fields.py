@@ -123,7 +123,7 @@ FIELDS: Final[dict[str, Field]] = {
     "queue": Field("text", "the queue's name", otel="messaging.destination.name"),
     "queue_wait_ms": Field("number", "from when the message was sent until it was received"),
     "queues": Field("texts", "names of the request queues"),
-    "reason": Field("text", "why: a signal or a limit", "event.reason"),
+    "reason": Field("text", "why: a signal, a limit or `stop-workers`", "event.reason"),
     "receive_count": Field("whole", "how often the queue has handed out the message"),
     "run": Field("whole", "the job's run"),
     "s3_requests": Field(

@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 from worker.cli.common import to_duration, to_size
 
 SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+PAUSE_MAXIMUM: Final = timedelta(hours=1)
 PHP_SIZE: Final = re.compile(r"([0-9]+)([kmgKMG]?)")
 PHP_UNITS: Final = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 LEAST_MEMORY: Final = 2**20
@@ -23,16 +24,27 @@ AS_EVER: Final = "as ever"
 
 
 def to_pause(text: str) -> timedelta:
-    """A duration as ours, or a plain number of seconds as Symfony's."""
-    return timedelta(seconds=float(text)) if SECONDS.fullmatch(text) else to_duration(text)
+    """How long to pause: nothing, or up to an hour."""
+    pause = _to_seconds(text)
+    if pause > PAUSE_MAXIMUM:
+        raise typer.BadParameter(f"expected an hour at most, found {text!r}")
+    return pause
 
 
 def to_span(text: str) -> timedelta:
-    """As `to_pause`, but longer than nothing."""
-    span = to_pause(text)
+    """A time that passes: longer than nothing."""
+    span = _to_seconds(text)
     if not span:
         raise typer.BadParameter(f"expected more than nothing, found {text!r}")
     return span
+
+
+def _to_seconds(text: str) -> timedelta:
+    """A duration as ours, or a plain number of seconds as Symfony's."""
+    try:
+        return timedelta(seconds=float(text)) if SECONDS.fullmatch(text) else to_duration(text)
+    except OverflowError as error:
+        raise typer.BadParameter(f"expected a duration of this world, found {text!r}") from error
 
 
 def to_memory(text: str) -> int:
