@@ -1,7 +1,7 @@
 """`shardworker failed`: the failure queue listed, filtered, emptied and exported."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,15 @@ class TestLooking:
         ):
             assert word in result.stdout
         assert "shardworker failed show ID" in result.stdout
+
+    def test_times_from_the_future_are_not_believed(self, site: Site) -> None:
+        """Whoever sends a message can write our attribute too, and would be above all filters."""
+        future = datetime(9000, 1, 1, tzinfo=UTC)
+        site.send("failures", dead_letter("{}", replace(FAILED, failed_at=future, first_sent_at=future)))
+        entry = json.loads(site.run("failed", "list", "--json").stdout)
+
+        assert entry["failed_at"] == entry["first_sent_at"] < "9000"
+        assert site.run("failed", "list", "--json", "--since", "8000-01-01").stdout == ""
 
     def test_the_list_as_json_has_a_line_for_each(self, site: Site) -> None:
         """Times in RFC 3339, the reason with its code."""

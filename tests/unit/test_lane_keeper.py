@@ -1,6 +1,7 @@
 """The keeper of the lanes: what they cannot hold is given back, and so is what belongs elsewhere by now."""
 
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -11,9 +12,10 @@ from tests.support.fakes import ManualTime, QuickStop
 from tests.support.jobs import placement_of
 from worker.conclusion import Deferral
 from worker.lane import Reply
-from worker.lane_keeper import ELSEWHERE, TURNS_TO_LOOK, LaneKeeper
+from worker.lane_keeper import ELSEWHERE, TURN_SECONDS_MAXIMUM, TURNS_TO_LOOK, LaneKeeper
 from worker.lane_rules import Berth, LaneRules
 from worker.lanes import Lanes
+from worker.pulse import Pulse, bind, doing
 from worker.tasks import Task
 
 SECOND = timedelta(seconds=1)
@@ -124,6 +126,33 @@ def test_an_entry_that_cannot_be_used_hides_nothing_of_the_others() -> None:
     stage.tend()
 
     assert [one.given_back for one in (first, second, third)] == [[], [ELSEWHERE], [ELSEWHERE]]
+
+
+def test_a_directory_that_is_slow_for_each_of_many_is_no_hang() -> None:
+    """Asked for them one by one, because an entry cannot be used, the keeper makes progress with each."""
+    stage = Stage()
+    stage.offer("c-1", "c-2", "c-3")
+    stage.lose_shard()
+    stage.directory.unusable.add("c-3")
+    pulse, find = Pulse(stage.time.clock.monotonic), stage.directory.find
+    hung: list[bool] = []
+
+    def find_slowly(customer_ids: Sequence[str]) -> dict[str, Placement]:
+        stage.time.pass_time(TURN_SECONDS_MAXIMUM - 1)
+        hung.append(pulse.step.hangs(stage.time.seconds))
+        return find(customer_ids)
+
+    def look() -> None:
+        bind(pulse)
+        with doing("tends the lanes", TURN_SECONDS_MAXIMUM):
+            stage.tend()
+
+    stage.directory.find = find_slowly  # type: ignore[method-assign]
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+
+    assert hung == [False] * 4
 
 
 def test_what_a_slow_lane_cannot_hold_is_given_back() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from config.headers import OwnHeader, read_headers, read_own_header
+from config.headers import OwnHeader, first_sent, read_headers, read_own_header
 from config.settings import Settings
 from config.stamps import ERROR_DETAILS, Stamps
 from worker.cli.bodies import full_body, text_of
@@ -44,8 +44,8 @@ class FailedMessage:
 
     @property
     def failed_at(self) -> datetime:
-        """When it failed; when it was sent, where nobody wrote that down."""
-        return self.header.failed_at or self.delivery.sent_at
+        """When it failed: never after it was sent to this queue, whoever says so."""
+        return min(self.header.failed_at or self.delivery.sent_at, self.delivery.sent_at)
 
     def summary(self) -> dict[str, Any]:
         """The fields of a list's line, as JSON names them."""
@@ -59,7 +59,7 @@ class FailedMessage:
             "reason": self.header.reason,
             "attempt": self.header.attempt,
             "answered": self.header.answered,
-            "first_sent_at": self.header.first_sent_at or self.delivery.sent_at,
+            "first_sent_at": first_sent(self.header, self.delivery.sent_at),
             "failed_at": self.failed_at,
             "origin": self.header.origin,
             "receiver": self.stamps.original_receiver,
