@@ -79,6 +79,7 @@ class _Passage:
         self._names = names
         self._outcome: Outcome | None = None
         self._failure: BaseException | None = None
+        self._last_error: BaseException | None = None
         self.is_over = False
 
     def go(self, position: int, envelope: PartEnvelope) -> Outcome:
@@ -105,7 +106,7 @@ class _Passage:
             try:
                 self._outcome = self._transaction()
             except BaseException as error:
-                self._failure = error
+                self._failure = self._last_error = error
                 raise
         return self._outcome
 
@@ -116,10 +117,11 @@ class _Passage:
                 self._log(link, "It raised when the part had its outcome, which stands.", raised)
             return self._outcome
         self._raise_if_final()
-        error = raised or self._failure
+        error = raised or self._last_error
         if error is None:
             self._log(link, "It returned without calling `next` and without raising: an attempt is counted.")
-            raise PartNotRun
+            error = PartNotRun()
+        self._last_error = error
         raise error
 
     def _raise_if_final(self) -> None:

@@ -10,39 +10,17 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from config.job import to_job
 from handlers import Middleware, Next, Outcome, PartContext, PartEnvelope, Reject, Retry
-from shards import failure_codes
-from shards.failures import failure_of
-from shards.guard import OutOfTime
-from shards.inbox import (
-    BrokenTransaction,
-    ContentConflict,
-    InboxFault,
-    PartIdentity,
-    PlacementStale,
-    Superseded,
-)
-from shards.parts import ForeignFailure, RetryInterrupted, StartedBefore
+from tests.support.careless_links import FORGED, hiding
 from tests.support.core import Site, insert_order
 from tests.support.executing import code_of, locked, part_of, raising, run
-from tests.support.jobs import inbox_rows, job_fields, orders
+from tests.support.jobs import inbox_rows, orders
 from worker.conclusion import Deferral
-from worker.middleware import PassageOver, pass_through
+from worker.middleware import PassageOver
 from worker.reports import Away, Ended
 
 Written = list[dict[str, Any]]
 
-FORGED = Outcome("succeeded", 1, b"{}")
-ENVELOPE = PartEnvelope(
-    job=to_job(job_fields()),
-    job_type="orders.insert",
-    run=1,
-    customer_id="c-1",
-    placement=None,
-    queue="requests",
-    receive_count=1,
-)
 ELSEWHERE_AWAY = OperationalError("SELECT 1", {}, sqlite3.OperationalError("unable to open"))
 
 
@@ -174,6 +152,15 @@ class TestWithoutAnOutcome:
         assert code_of(report) == "own_code"
         assert orders(tmp_path) == []
 
+    def test_a_link_that_hides_the_error_of_another_link_hides_nothing(self, tmp_path: Path) -> None:
+        """Whoever refuses a part is heard, whatever stands around."""
+
+        def refuse(envelope: PartEnvelope, next: Next) -> Outcome:  # noqa: A002, ARG001 - as above
+            raise Reject("own_code", "No.")
+
+        assert code_of(run(Site(tmp_path, [hiding, refuse]))) == "own_code"
+        assert orders(tmp_path) == []
+
     def test_a_link_may_put_an_error_of_its_own_in_the_handler_s_place(self, tmp_path: Path) -> None:
         """As where errors of a library are all one code."""
 
@@ -242,68 +229,3 @@ class TestWithoutAnOutcome:
 
         assert isinstance(report, Deferral)
         assert (report.code, report.attempt) == ("handler_error", 1)
-
-
-def hiding(envelope: PartEnvelope, next: Next) -> Outcome:  # noqa: A002 - Symfony's word for it
-    """Hide every error, as careless links do."""
-    try:
-        return next(envelope)
-    except BaseException:  # noqa: BLE001 - that is what is tested
-        return FORGED
-
-
-def replacing(envelope: PartEnvelope, next: Next) -> Outcome:  # noqa: A002 - Symfony's word for it
-    """Make every error one of its own."""
-    try:
-        return next(envelope)
-    except BaseException as error:
-        raise Reject("own_code", "No.") from error
-
-
-def repeating(envelope: PartEnvelope, next: Next) -> Outcome:  # noqa: A002 - Symfony's word for it
-    """Go on again where it failed."""
-    hiding(envelope, next)
-    return next(envelope)
-
-
-IDENTITY = PartIdentity("job-1", "c-1", 1, "digest", 0, 1, "orders.insert", "acme", None)
-
-
-@pytest.mark.parametrize("link", [hiding, replacing, repeating])
-@pytest.mark.parametrize(
-    "verdict",
-    [
-        ContentConflict(IDENTITY),
-        Superseded(2),
-        PlacementStale(),
-        StartedBefore(2),
-        BrokenTransaction(),
-        InboxFault(failure_of(failure_codes.DEFECT)),
-        OutOfTime(),
-        RetryInterrupted(),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
-)
-def test_what_only_the_shard_and_the_inbox_can_say_stands(link: Middleware, verdict: Exception) -> None:
-    """A link hides none of it, replaces none of it, and asks once."""
-    asked: list[str] = []
-
-    def transaction() -> Outcome:
-        asked.append("once")
-        raise verdict
-
-    with pytest.raises(type(verdict)) as caught:
-        pass_through([hiding, link], ENVELOPE, transaction, "sqlite", {})
-
-    assert caught.value is verdict
-    assert asked == ["once"]
-
-
-def test_a_link_cannot_say_what_only_the_inbox_can() -> None:
-    """An error of the worker's own that a link raises by itself is an error of the link's."""
-
-    def forge(envelope: PartEnvelope, next: Next) -> Outcome:  # noqa: A002, ARG001 - as above
-        raise Superseded(2)
-
-    with pytest.raises(ForeignFailure):
-        pass_through([forge], ENVELOPE, lambda: FORGED, "sqlite", {})
