@@ -8,9 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from config.headers import OwnHeader
+from config.stamps import ERROR_DETAILS, REDELIVERY, SENT_TO_FAILURE_TRANSPORT, Stamps
 from tests.support.failed_letters import FAILED, NOW, fail, jobs_on
 from tests.support.jobs import job_fields
 from tests.support.site import Site, dead_letter
+from worker.symfony.header_map import fold
 from worker.transports.base import Attribute, Message
 
 
@@ -69,6 +71,17 @@ class TestLooking:
             "receiver": None,
             "retry_count": 0,
         }
+
+    def test_what_symfony_gave_up_is_listed_with_what_its_stamps_say(self, site: Site) -> None:
+        """The exception as code and reason, cut as any reason is; what has another form is left out."""
+        told = Stamps().adding(ERROR_DETAILS, {"exceptionClass": 7, "exceptionMessage": "x" * 5000})
+        told = told.adding(REDELIVERY, {"retryCount": 3}).adding(REDELIVERY, {"retryCount": 0})
+        told = told.adding(SENT_TO_FAILURE_TRANSPORT, {"originalReceiverName": "async"})
+        site.send("failures", Message("{}", fold(told.headers())))
+        entry = json.loads(site.run("failed", "list", "--json").stdout)
+
+        assert (entry["code"], entry["reason"], entry["origin"]) == (None, "x" * 1000, None)
+        assert (entry["receiver"], entry["retry_count"]) == ("async", 3)
 
     def test_a_message_without_a_readable_body_or_reason_is_listed(self, site: Site) -> None:
         """Whatever lies there is seen."""

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from config.headers import OwnHeader, first_sent, read_headers, read_own_header
+from config.headers import REASON_CHARACTERS_MAXIMUM, OwnHeader, first_sent, read_headers, read_own_header
 from config.settings import Settings
 from config.stamps import ERROR_DETAILS, Stamps
+from config.text import clip
 from worker.cli.bodies import full_body, text_of
 from worker.cli.common import open_queue
 from worker.envelope import readable_fields
@@ -97,6 +98,10 @@ def _with_error(header: OwnHeader, stamps: Stamps) -> OwnHeader:
         return header
     return msgspec.structs.replace(
         header,
-        code=text_of(error.get("exceptionClass")),
-        reason=text_of(error.get("exceptionMessage")),
+        code=_clipped(error.get("exceptionClass")),
+        reason=_clipped(error.get("exceptionMessage")),
     )
+
+
+def _clipped(value: Any) -> str | None:
+    return clip(value, REASON_CHARACTERS_MAXIMUM) if isinstance(value, str) else None
