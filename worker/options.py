@@ -10,8 +10,8 @@ from worker.transports.limits import BATCH_COUNT_MAXIMUM
 class ConsumeOptions:
     """What a single start of the daemon changes: `None` and empty mean what the configuration says.
 
-    `limit` counts settled jobs, `failure_limit` failures, those that are tried again too; `memory_limit` is in
-    bytes. When one of them or `time_limit` is reached, the daemon drains and leaves.
+    `limit` counts settled jobs, `failure_limit` failures, those that are tried again too; `memory_limit` is
+    in bytes. When one of them or `time_limit` is reached, the daemon drains and leaves.
     `queues` are the request queues to receive from, each one of the configured URLs.
     `sleep` is the pause after a receive that brought nothing, `keepalive` how often leases are renewed,
     `fetch_size` how many messages one receive brings at most.

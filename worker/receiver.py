@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 class Polling(NamedTuple):
-    """How a queue is polled: the lease on what comes, how much may come at once, the pause when nothing did."""
+    """How a queue is polled: the lease on what comes, how much comes at once, the pause after nothing came."""
 
     lease: timedelta
     fetch_size: int = BATCH_COUNT_MAXIMUM
