@@ -7,6 +7,7 @@ by now, or have in another container or on another host that shares the director
 import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -104,15 +105,13 @@ def _is_taken(lock: Path) -> bool:
 
 
 def _remove_left(files: InstanceFiles) -> None:
-    try:
+    with suppress(OSError):  # whoever may write here will remove them
         descriptor = _take(files.lock)
-    except OSError:  # whoever may write here will remove them
-        return
-    if descriptor is not None:
-        try:
-            files.remove()
-        finally:
-            os.close(descriptor)
+        if descriptor is not None:
+            try:
+                files.remove()
+            finally:
+                os.close(descriptor)
 
 
 def _take(lock: Path) -> int | None:
