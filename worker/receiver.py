@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 class Polling(NamedTuple):
-    """How a queue is polled: the lease on what comes, how much comes at once, the pause after nothing came."""
+    """How a queue is polled: the lease on what comes, how much at once, the pause when nothing came."""
 
     lease: timedelta
     fetch_size: int = BATCH_COUNT_MAXIMUM
