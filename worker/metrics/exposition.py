@@ -100,6 +100,7 @@ def _of_process(assembly: Assembly, state: State) -> Iterator[Sample]:
     yield ("shardworker_in_hand",), assembly.room.taken
     yield ("shardworker_in_hand_max",), assembly.room.capacity
     yield ("shardworker_oldest_in_hand_seconds",), state.oldest_seconds()
+    yield ("shardworker_rate_limited_waiting",), assembly.limited.waiting()
 
 
 def _of_lanes(assembly: Assembly) -> Iterator[Sample]:

@@ -53,6 +53,7 @@ METRICS: Final[dict[str, Metric]] = {
     "shardworker_in_hand": Metric("gauge", "Deliveries held now: running or waiting."),
     "shardworker_in_hand_max": Metric("gauge", "How many may be held."),
     "shardworker_oldest_in_hand_seconds": Metric("gauge", "Since when the oldest of them is held."),
+    "shardworker_rate_limited_waiting": Metric("gauge", "Parts that wait for a rate limit."),
     "shardworker_lane_waiting": Metric("gauge", "Parts that wait for the shard.", ("shard",)),
     "shardworker_lane_running": Metric("gauge", "Parts that run on the shard.", ("shard",)),
     "shardworker_lane_away": Metric(
