@@ -4,6 +4,7 @@ from tests.e2e.test_failed_queue import lines
 from tests.interop.test_jobs import import_job
 from tests.support.symfony_application import SymfonyApplication
 from tests.support.symfony_site import SYMFONY, MakeSite, Site
+from tests.support.world import wait_until
 from worker.transports.base import Message
 
 STAMPED = SYMFONY.replace("orders.insert", "orders.stamped")
@@ -89,6 +90,7 @@ def test_a_dead_letter_that_fails_on_symfonys_side_too_comes_back(
     assert site.start_worker("--limit", "1").wait() == 0
     (rejected,) = symfony.consume("results", 1)
     symfony.consume("failed", 1, FAIL="as it was told")
+    wait_until(lambda: site.failure.depth().waiting == 1, "the delay of Symfony's retry")
     site.place(NOWHERE)
     (sent,) = lines(site, "failed", "retry", "--all", "--yes", "--json")
     assert site.start_worker("--limit", "1").wait() == 0
