@@ -21,7 +21,7 @@ from tests.support.symfony_letters import (
     headers_of,
     key_file,
 )
-from worker.claim_check import is_pointer
+from worker.claim_check import POINTER_CLASS, is_pointer
 from worker.conclusion import Reason
 from worker.letters import ATTRIBUTES_MAXIMUM
 from worker.symfony.signing import is_signed_right
@@ -29,6 +29,7 @@ from worker.transports.base import Attribute, Message
 from worker.transports.limits import MESSAGE_BYTES_MAXIMUM
 
 BODY = '{"jobId":42}'
+POINTER = json.dumps([POINTER_CLASS, {"s3BucketName": "b", "s3Key": "k"}])
 REDELIVERIES = STAMP_PREFIX + REDELIVERY
 RETRIED = {
     **HEADERS,
@@ -131,6 +132,16 @@ def test_a_type_that_is_no_header_comes_back_with_its_type() -> None:
     assert desk.retry(letter).attributes["type"] == number
 
 
+@pytest.mark.parametrize("texts", [["String", ""], ["Nonsense", "x"], ["Binary", "x"], ["Number", "\x00"]])
+def test_what_others_write_into_our_header_stops_no_message(texts: list[str]) -> None:
+    """An attribute that no queue takes is none of a producer's."""
+    header = json.dumps({"replaced": {"type": texts, "a b": ["String", "x"]}})
+    desk = SymfonyDesk()
+    letter = desk.bury(Message(BODY, {"Shardworker": Attribute("String", header)}))
+
+    assert letter.attributes.keys() == {"Shardworker"}
+
+
 def test_a_message_that_fails_again_gets_its_stamps_anew() -> None:
     """A dead letter that was moved to the request queue as it is: the original is still known."""
     desk = SymfonyDesk(failure_stamps=True)
@@ -144,7 +155,8 @@ def test_a_message_that_fails_again_gets_its_stamps_anew() -> None:
 
 def test_what_symfony_has_to_find_is_never_folded_into_ours() -> None:
     """SQS takes ten attributes: of a full message others find their place in our own."""
-    headers = {**HEADERS, **{f"header-{number}": "long" * 9 for number in range(7)}}
+    named = {"type": CLASS, BUS: HEADERS[BUS]}
+    headers = {**named, **{f"header-{number}": "long" * 9 for number in range(8)}}
     letter = SymfonyDesk(failure_stamps=True).bury(from_symfony(BODY, headers))
 
     assert len(letter.attributes) <= ATTRIBUTES_MAXIMUM
@@ -201,9 +213,18 @@ def test_stamps_never_keep_a_message_from_the_failure_queue() -> None:
     assert Stamps.read(headers_of(letter.attributes)).original_receiver is None
 
 
-def test_a_letter_by_claim_check_has_no_stamps() -> None:
+def test_attributes_that_are_no_headers_stay_where_they_are() -> None:
+    """Numbers and bytes are none of Symfony's."""
+    others = {"number": Attribute("Number", "7"), "bytes": Attribute("Binary", b"\x00")}
+    original = from_symfony(BODY)
+    letter = SymfonyDesk(failure_stamps=True).bury(Message(BODY, {**original.attributes, **others}))
+
+    assert {name: letter.attributes[name] for name in others} == others
+
+
+@pytest.mark.parametrize("body", [POINTER, json.dumps({"jobId": "x" * MESSAGE_BYTES_MAXIMUM})])
+def test_a_letter_by_claim_check_has_no_stamps(body: str) -> None:
     """Symfony's serializer does not read those: nothing is gained, and much of its room is lost."""
-    body = json.dumps({"jobId": "x" * MESSAGE_BYTES_MAXIMUM})
     letter = SymfonyDesk(failure_stamps=True).bury(from_symfony(body))
 
     assert is_pointer(letter.body)
