@@ -1,6 +1,8 @@
 """A real systemd for tests, booted in namespaces of its own over the machine's files: about a second.
 
 Outside of the namespaces there is one thing: a cgroup below the test's own, removed at the end.
+Another systemd is tried with another distribution's root, a directory such as debootstrap makes, which
+`SHARDWORKER_TEST_ROOT` names.
 """
 
 import ctypes
@@ -20,6 +22,7 @@ from tests.support.world import wait_until
 INSIDE: Final = Path(__file__).with_suffix(".sh")
 PROGRAMS: Final = ("unshare", "nsenter", "setpriv", "systemctl", "/lib/systemd/systemd")
 NAMESPACES: Final = ("--mount", "--pid", "--cgroup", "--ipc", "--uts", "--net")
+ROOT_VARIABLE: Final = "SHARDWORKER_TEST_ROOT"
 POWER_OFF: Final = signal.SIGRTMIN + 4
 POWER_OFF_SECONDS: Final = 20
 COMMAND_SECONDS: Final = 90
@@ -43,6 +46,7 @@ class Box:
             "--kill-child",
             INSIDE,
             self._scratch,
+            os.environ.get(ROOT_VARIABLE, "/"),
             *pairs,
         ]
         enter = 'echo $$ > "$0"/cgroup.procs; exec setpriv --pdeathsig KILL "$@"'

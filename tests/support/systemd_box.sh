@@ -1,18 +1,20 @@
 #!/bin/sh
 # The inside of tests/support/systemd_box.py: process 1 of new namespaces makes itself a root and becomes systemd.
 #
-#   systemd_box.sh EMPTY_DIRECTORY [DIRECTORY=PLACE_INSIDE…]
+#   systemd_box.sh EMPTY_DIRECTORY ROOT [DIRECTORY=PLACE_INSIDE…]
 #
-# The root is the machine's own, under an overlay in memory: what is written inside is gone with the namespaces.
+# The root is ROOT, `/` for the machine's own, under an overlay in memory: what is written inside is gone with the
+# namespaces.
 set -eu
 scratch=$1
-shift
+lower=$2
+shift 2
 
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 box "$scratch"
 cd "$scratch"
 mkdir upper work root
-mount -t overlay -o "lowerdir=/,upperdir=upper,workdir=work" box root
+mount -t overlay -o "lowerdir=$lower,upperdir=upper,workdir=work" box root
 cd root
 
 mount -t proc proc proc
