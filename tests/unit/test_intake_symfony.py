@@ -11,7 +11,6 @@ import pytest
 from config.stamps import NO_STAMPS, REDELIVERY
 from config.symfony import Symfony
 from handlers.contract import PartContext
-from handlers.middleware import Next, PartEnvelope
 from tests.support.core import Site
 from tests.support.fakes import NOON
 from tests.support.intake import rejection_of
