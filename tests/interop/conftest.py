@@ -9,6 +9,9 @@ from tests.support.sqs_server import SqsServer
 from tests.support.symfony_application import SymfonyApplication, need_symfony
 from tests.support.symfony_site import SYMFONY, MakeSite, Site
 
+PATIENT = {"lease": "60s", "worker": 'running_interval = "10m"'}
+"""However slow the machine is, no message is delivered twice and no job is told of before it is done."""
+
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SqsServer]:
@@ -30,7 +33,7 @@ def make_site(server: SqsServer, tmp_path: Path) -> Iterator[MakeSite]:
             f"sqs+{server.endpoint_url}/000000000000/{queue}"
             for queue in ("requests", "responses", "failures")
         )
-        sites.append(Site(tmp_path, request, response, failure, {"extra": symfony, **options}))
+        sites.append(Site(tmp_path, request, response, failure, {**PATIENT, "extra": symfony, **options}))
         return sites[-1]
 
     yield make
