@@ -7,6 +7,7 @@ from tests.support.symfony_site import Site
 from tests.support.world import MINUTE
 from worker.transports.base import Attribute, Message
 
+TRACE_ROOT = "1-5759e988-bd862e3fe1be46a994272793"
 CONTROL = "\x01"
 """SQS takes no such character, so Symfony sends what PHP serialized in base64."""
 
@@ -30,8 +31,8 @@ def test_what_php_serialized_goes_to_the_failure_queue_with_advice(
 
 
 def test_attributes_of_others_beside_symfonys_change_nothing(site: Site, symfony: SymfonyApplication) -> None:
-    """As a bridge between two queues adds them, of each kind that SQS has."""
-    symfony.produce({"fields": import_job(1)})
+    """As a bridge between two queues adds them, of each kind that SQS has; the trace goes on."""
+    symfony.produce({"fields": import_job(1), "trace": f"Root={TRACE_ROOT}"})
     (delivery,) = site.request.receive(1, wait=MINUTE * 0, lease=MINUTE)
     others = {
         "tenant": Attribute("String", "north"),
@@ -40,10 +41,13 @@ def test_attributes_of_others_beside_symfonys_change_nothing(site: Site, symfony
         "Bytes": Attribute("Binary", b"\x00"),
         "kind": Attribute("String.custom", "x"),
     }
-    site.request.send([Message(delivery.body, {**delivery.attributes, **others})])
+    attributes = {**delivery.attributes, **others}
+    site.request.send([Message(delivery.body, attributes, trace_header=delivery.trace_header)])
     site.request.ack([delivery])
-    assert site.start_worker("--limit", "1").wait() == 0
+    worker = site.start_worker("--limit", "1")
+    assert worker.wait() == 0
     (result,) = symfony.consume("results", 1)
 
     assert (result.fields["jobId"], result.fields["run"]) == ("job-1", 1)
+    assert worker.events("job.done")[0]["trace_id"] == TRACE_ROOT.replace("-", "")[1:]
     assert site.rows() == [(1, "1")]

@@ -39,7 +39,7 @@ class SymfonyApplication:
     directory: Path
 
     def produce(self, *messages: Mapping[str, Any], **environment: str) -> None:
-        """Dispatch messages: their `fields`, and perhaps their `class` and a `delay` in milliseconds."""
+        """Dispatch messages: their `fields`, and perhaps a `delay` in milliseconds and a `trace`."""
         lines = "".join(f"{json.dumps(message)}\n" for message in messages)
         self.run(["console", "app:produce"], lines, **environment)
 

@@ -6,11 +6,12 @@ namespace App;
 use Symfony\Component\Console\Command\Command;
 use Symfony\Component\Console\Input\InputInterface;
 use Symfony\Component\Console\Output\OutputInterface;
+use Symfony\Component\Messenger\Bridge\AmazonSqs\Transport\AmazonSqsXrayTraceHeaderStamp;
 use Symfony\Component\Messenger\MessageBusInterface;
 use Symfony\Component\Messenger\Stamp\DelayStamp;
 use Symfony\Component\Serializer\Serializer;
 
-// A line is JSON: `fields` of the message, `class` if it is no ImportJob, and `delay` in milliseconds.
+// A line is JSON: `fields` of an ImportJob, and perhaps its `delay` in milliseconds and `trace`, a header of X-Ray's.
 final class ProduceCommand extends Command
 {
     protected static $defaultName = 'app:produce';
@@ -24,8 +25,11 @@ final class ProduceCommand extends Command
     {
         while (false !== $line = fgets(\STDIN)) {
             $asked = json_decode($line, true, 512, \JSON_THROW_ON_ERROR);
-            $message = $this->serializer->denormalize($asked['fields'], $asked['class'] ?? Message\ImportJob::class);
-            $this->bus->dispatch($message, isset($asked['delay']) ? [new DelayStamp($asked['delay'])] : []);
+            $message = $this->serializer->denormalize($asked['fields'], Message\ImportJob::class);
+            $this->bus->dispatch($message, array_filter([
+                isset($asked['delay']) ? new DelayStamp($asked['delay']) : null,
+                isset($asked['trace']) ? new AmazonSqsXrayTraceHeaderStamp($asked['trace']) : null,
+            ]));
         }
 
         return Command::SUCCESS;
