@@ -71,10 +71,19 @@ class Symfony(Section):
         """Whether anything is configured that says what Symfony's side gets of us."""
         return bool(self.result_class or self.result_fields or self.failure_stamps)
 
+    @property
+    def all_types(self) -> dict[str, str]:
+        """The job types of all entries, by the class or namespace of each."""
+        named = {name: message.type for name, message in self.messages.items() if message.type is not None}
+        return {**self.types, **named} if named else self.types
+
     def job_type_of(self, class_name: str) -> str | None:
         """The job type of a class; None where no entry names it."""
-        named = {name: message.type for name, message in self.messages.items() if message.type is not None}
-        return best_match({**self.types, **named} if named else self.types, class_name)
+        return best_match(self.all_types, class_name)
+
+    def must_be_signed(self, class_name: str) -> bool:
+        """Whether messages of a class, or of all classes of a namespace, have to be signed."""
+        return any(_covers(pattern, class_name) for pattern in self.signed_types)
 
     def reading_of(self, class_name: str) -> Reading:
         """How messages of a class are read. Its own entries go before those for all, field by field."""
@@ -95,6 +104,10 @@ def best_match(table: Mapping[str, Entry], class_name: str) -> Entry | None:
     if not table or len(class_name) > CLASS_CHARACTERS_MAXIMUM:
         return None
     return next((table[name] for name in _names(class_name) if name in table), None)
+
+
+def _covers(pattern: str, name: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 def _names(class_name: str) -> Iterator[str]:

@@ -37,7 +37,7 @@ def symfony_problems(symfony: Symfony) -> Problems:
 
 
 def symfony_warnings(symfony: Symfony) -> Problems:
-    """What has no effect without something else."""
+    """What has no effect without something else, and ways past a signature."""
     for name, needed in (
         ("bus", "result_class"),
         ("job_class", "failure_stamps"),
@@ -45,6 +45,28 @@ def symfony_warnings(symfony: Symfony) -> Problems:
     ):
         if getattr(symfony, name) and not getattr(symfony, needed):
             yield ("symfony", name), f"it has no effect without {needed}"
+    yield from _unsigned_ways(symfony)
+
+
+def _unsigned_ways(symfony: Symfony) -> Problems:
+    """The entries by which unsigned messages become jobs of a type that signed classes lead to as well."""
+    entries = symfony.all_types
+    signed = {
+        *(kind for name, kind in entries.items() if symfony.must_be_signed(name)),
+        *(symfony.job_type_of(name) for name in symfony.signed_types),
+    }
+    for name, kind in entries.items():
+        if kind in signed and not symfony.must_be_signed(name):
+            section = "types" if name in symfony.types else "messages"
+            yield ("symfony", section, name), _unsigned(kind)
+
+
+def _unsigned(kind: str) -> str:
+    return (
+        f"its messages become jobs of the type {kind!r} unsigned, while signed_types asks another entry of "
+        "that type for signatures: so no job of that type has to be signed. Sign these too, or give them "
+        "another type"
+    )
 
 
 def _class_problems(symfony: Symfony) -> Problems:

@@ -108,6 +108,23 @@ def test_what_has_no_effect_by_itself_is_warned_of(section: dict[str, Any], plac
     assert places == (set() if place is None else {place})
 
 
+@pytest.mark.parametrize(
+    ("section", "places"),
+    [
+        ({"types": {"App\\Message\\*": "t"}}, {'symfony.types."App\\\\Message\\\\*"'}),
+        ({"types": {CLASS: "t"}, "messages": {"Other": {"type": "t"}}}, {"symfony.messages.Other"}),
+        ({"types": {CLASS: "t", "Other": "of another"}}, set()),
+        ({"types": {CLASS: "t", "Other": "t"}, "signed_types": ["*"]}, set()),
+    ],
+)
+def test_a_way_past_a_signature_is_warned_of(section: dict[str, Any], places: set[str]) -> None:
+    """Who names one class as signed believes that its jobs are: another entry for them must not go unseen."""
+    symfony = {"signed_types": [CLASS], "sign_key_files": ["/etc/key"], **section}
+    settings = Settings.model_validate({"queues": QUEUES, "symfony": symfony})
+
+    assert {key_path(finding.location) for finding in find_warnings(settings)} - {"shards"} == places
+
+
 @pytest.mark.parametrize("name", ["\\App\\Message", "", "App *"])
 def test_a_class_is_named_as_headers_name_it(name: str) -> None:
     """Without a backslash before it: Symfony would look for another class."""

@@ -47,7 +47,7 @@ class Signatures:
             BadSignature: it has none, or another one.
         """
         state = self._state
-        if state.signed and state.asks(headers.get(TYPE_HEADER, "")):
+        if state.asks(headers.get(TYPE_HEADER, "")):
             _check(body, headers, state.keys)
 
     def check_job_type(self, job_type: str, body: str, headers: Mapping[str, str]) -> None:
@@ -82,25 +82,19 @@ class _State(NamedTuple):
     """The section with the keys read; replaced as a whole, so that no message meets half of a change."""
 
     keys: tuple[bytes, ...]
-    signed: tuple[str, ...]
+    section: Symfony
     job_types: frozenset[str]
 
     def asks(self, class_name: str) -> bool:
         """Whether messages of this class have to be signed."""
-        return any(_covers(pattern, class_name) for pattern in self.signed)
+        return self.section.must_be_signed(class_name)
 
 
 def _read(section: Symfony) -> _State:
-    signed = tuple(section.signed_types)
-    named = {name: message.type for name, message in section.messages.items() if message.type is not None}
-    leading = {**section.types, **named}
-    unsigned = {kind for name, kind in leading.items() if not any(_covers(one, name) for one in signed)}
+    leading = section.all_types
+    unsigned = {kind for name, kind in leading.items() if not section.must_be_signed(name)}
     keys = tuple(map(read_key, section.sign_key_files))
-    return _State(keys, signed, frozenset(leading.values()) - unsigned)
-
-
-def _covers(pattern: str, name: str) -> bool:
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+    return _State(keys, section, frozenset(leading.values()) - unsigned)
 
 
 def read_key(file: Path) -> bytes:
