@@ -160,6 +160,22 @@ def test_objects_are_written_under_the_prefixes_of_the_worker_s_own_messages() -
     }
 
 
+def writes_objects(node: ast.AST) -> bool:
+    """Whether it is a call that puts an object into a store, itself or as a claim check."""
+    if not isinstance(node, ast.Call):
+        return False
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr == "put" and ast.unparse(node.func.value).endswith("store")
+    return isinstance(node.func, ast.Name) and node.func.id == "offload"
+
+
+def test_the_daemon_has_no_other_prefixes() -> None:
+    """All that it writes, it writes as letters."""
+    writers = {path.name for path in of_the_daemon() if any(map(writes_objects, ast.walk(tree_of(path))))}
+
+    assert writers == {"letters.py", "claim_check.py"}
+
+
 @pytest.mark.parametrize("name", ["worker", "operator"])
 def test_a_policy_names_resources_and_only_known_placeholders(name: str) -> None:
     """Nothing is allowed everywhere but what knows no resource."""
