@@ -20,6 +20,8 @@ ROOM_LINGER_SECONDS: Final = 0.05
 FAILED_BASE: Final = timedelta(seconds=1)
 FAILED_MAXIMUM: Final = timedelta(minutes=1)
 POLL_GRACE_SECONDS: Final = 60.0
+POLL_SECONDS_MINIMUM: Final = 0.2
+"""A poll of a queue that is empty lasts so long; a server that does not wait would be asked without end."""
 
 log = structlog.get_logger()
 
@@ -71,6 +73,7 @@ class Receiver:
         """Receive until stopped; a queue that is away is asked again after a growing back-off."""
         limit_seconds = self._wait.total_seconds() + POLL_GRACE_SECONDS
         while not self._stop.is_set() and (places := self._reserve()):
+            began_at = self._clock.monotonic()
             try:
                 with doing("receives", limit_seconds):
                     received = self._receive(places)
@@ -79,8 +82,14 @@ class Receiver:
                 self._back_off(self._failures, error)
             else:
                 self._failures = 0
-                if self._polling.sleep and not received:
-                    self._stop.wait(self._polling.sleep.total_seconds())
+                if not received:
+                    self._pause(self._clock.monotonic() - began_at)
+
+    def _pause(self, polled_seconds: float) -> None:
+        """After a poll that brought nothing; one that did not wait as it was told is not repeated at once."""
+        seconds = max(self._polling.sleep.total_seconds(), POLL_SECONDS_MINIMUM - polled_seconds)
+        if seconds > 0:
+            self._stop.wait(seconds)
 
     def _reserve(self) -> int:
         return self._room.reserve(self._polling.fetch_size, ROOM_LINGER_SECONDS)

@@ -12,7 +12,7 @@ from tests.support.memory_queue import MemoryPlace, away, no_faults
 from worker.held import Held, Room
 from worker.leases import Leases
 from worker.receiver import Polling, Receiver
-from worker.transports.base import Faults, Message, TransportError
+from worker.transports.base import Delivery, Faults, Message, TransportError
 
 LEASE = timedelta(seconds=60)
 POLLING = Polling(LEASE)
@@ -218,6 +218,21 @@ def test_the_places_of_a_poll_that_fails_unexpectedly_are_free_again(error: Exce
         desk.receiver.run()
 
     assert desk.room.reserve(100, 0) == 100
+
+
+def test_a_server_that_says_at_once_that_it_has_nothing_is_not_asked_without_end() -> None:
+    """It was told to wait, and may be no queue at all; one that waited is asked again at once."""
+    desk = Desk(stop=QuickStop(after=3))
+    polled_seconds = iter([0.0, 20.0, 0.0, 0.15])
+
+    def answer(_maximum: int, _wait: timedelta, _lease: timedelta) -> list[Delivery]:
+        desk.time.pass_time(next(polled_seconds))
+        return []
+
+    desk.queue.receive = answer  # type: ignore[assignment, method-assign]
+    desk.receiver.run()
+
+    assert desk.stop.waits == [0.2, 0.2, pytest.approx(0.05)]
 
 
 def test_a_receiver_ends_when_the_room_is_closed() -> None:
