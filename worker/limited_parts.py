@@ -1,6 +1,7 @@
 """Parts over a rate limit: they wait here and not in a lane, so that they take nobody's turn or thread."""
 
 import threading
+from collections import Counter, deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -70,8 +71,9 @@ class LimitedParts:
     """Lets parts go to their lanes, by `send`, as the rate limits allow; thread-safe.
 
     A part is counted when it goes. One that is over a limit waits in that limit's line while there is room: a
-    tenth of what may be in hand. What has no room or would wait for long is put off: its message comes again,
-    one after the other. Where no limit is set, nothing is done here. `run` has a thread of its own.
+    tenth of what may be in hand, where a job takes one place however many of its parts wait. What has no room
+    or would wait for long is put off: its message comes again, one after the other. Where no limit is set,
+    nothing is done here. `run` has a thread of its own.
     """
 
     def __init__(self, settings: Settings, clock: Clock, send: Offer) -> None:
@@ -82,6 +84,8 @@ class LimitedParts:
         self._send = send
         self._condition = threading.Condition()
         self._lines: dict[Key, Line] = {}
+        self._jobs: Counter[Hashable] = Counter()
+        self._put_off_for_others: deque[PutOff] = deque()
         self._closed = False
 
     def apply(self, settings: Settings) -> None:
@@ -100,15 +104,9 @@ class LimitedParts:
         with self._condition:
             now = self._clock.monotonic()
             limited = None if self._closed else self._limited(part, now)
-            put_off = limited and self._line_up(Entry(LimitedPart(part), now), limited, now)
-        if limited is None:
-            return self._send_counted(part)
-        if put_off is None:
-            return None
-        if put_off.part is part:
-            return put_off.deferral
-        put_off.give_back()
-        return None
+            if limited is not None:
+                return self._line_up_or_return(part, limited, now)
+        return self._send_counted(part)
 
     def run(self) -> None:
         """Let go what may go, when it may, until stopped."""
@@ -128,8 +126,11 @@ class LimitedParts:
         """Give back at once what waits, and let `run` end. The lanes are stopped before."""
         with self._condition:
             self._closed = True
-            left = [entry.item.part for line in self._lines.values() for entry in line.queue]
+            left = [put_off.part for put_off in self._put_off_for_others]
+            left += [entry.item.part for line in self._lines.values() for entry in line.queue]
+            self._put_off_for_others.clear()
             self._lines.clear()
+            self._jobs.clear()
             self._condition.notify_all()
         for part in left:
             part.owner.part_deferred(part, shutdown_deferral())
@@ -167,15 +168,26 @@ class LimitedParts:
         owner = part.owner
         return self._limits.keys_of(owner.held[0].source.name, owner.job.partner_id, part.request.customer_id)
 
+    def _line_up_or_return(self, part: Part, limited: Limited, now: float) -> Deferral | None:
+        """Let a part that is offered wait; when it is to come again where it cannot."""
+        put_off = self._line_up(Entry(LimitedPart(part), now), limited, now)
+        if put_off is not None and put_off.part is part:
+            return put_off.deferral
+        if put_off is not None:
+            # Not given back from here: its job would offer its next part, which puts off another, and so on.
+            self._put_off_for_others.append(put_off)
+        return None
+
     def _line_up(self, entry: Entry[LimitedPart], limited: Limited, now: float) -> PutOff | None:
         """Let a part wait; what is put off then: it, or the newest of whoever has most where most wait."""
         line = self._lines.setdefault(limited.key, Line(now + limited.wait_seconds))
         waits_anyway = line.queue.has_job(entry.item.job_key)
         line.queue.append(entry)
+        self._jobs[entry.item.job_key] += 1
         self._condition.notify()
         if self._last_waits_seconds(limited.key, line, now) > HELD_SECONDS_MAXIMUM and not waits_anyway:
             return self._put_off(limited.key, now)
-        if sum(line.queue.job_count for line in self._lines.values()) > self._held_maximum:
+        if len(self._jobs) > self._held_maximum:
             return self._put_off(max(self._lines, key=lambda key: len(self._lines[key].queue)), now)
         return None
 
@@ -188,12 +200,14 @@ class LimitedParts:
         earliest = now + self._last_waits_seconds(key, line, now)
         latest = now + self._latest_return.total_seconds() * (0.5 + self._clock.random() / 2)
         moment = self._limits.put_off(key, earliest, latest)
-        part = line.queue.pop_newest().item.part
+        part = self._taken_out(line.queue.pop_newest()).part
         self._drop_if_empty(key)
         return PutOff(part, Deferral(max(timedelta(seconds=moment - now), RETURN_MINIMUM), "rate_limited"))
 
     def _pop_due(self) -> Part | PutOff | None:
         with self._condition:
+            if self._put_off_for_others:
+                return self._put_off_for_others.popleft()
             now = self._clock.monotonic()
             for key in [key for key, line in self._lines.items() if line.due <= now]:
                 popped = self._pop(key, now)
@@ -211,6 +225,7 @@ class LimitedParts:
                 line.due = now + limited.wait_seconds
                 return None
             entry = line.queue.pop()
+            self._taken_out(entry)
             if limited is None:
                 entry.item.part.lane_wait_seconds += now - entry.since
                 self._drop_if_empty(key)
@@ -222,6 +237,14 @@ class LimitedParts:
         self._drop_if_empty(key)
         return None
 
+    def _taken_out(self, entry: Entry[LimitedPart]) -> LimitedPart:
+        """Note that a part is in no line any more."""
+        job_key = entry.item.job_key
+        self._jobs[job_key] -= 1
+        if not self._jobs[job_key]:
+            del self._jobs[job_key]
+        return entry.item
+
     def _drop_if_empty(self, key: Key) -> None:
         if key in self._lines and not self._lines[key].queue:
             del self._lines[key]
@@ -230,6 +253,8 @@ class LimitedParts:
         """Wait until a part may go; False when stopped."""
         with self._condition:
             while not self._closed:
+                if self._put_off_for_others:
+                    return True
                 due = min((line.due for line in self._lines.values()), default=None)
                 seconds = None if due is None else due - self._clock.monotonic()
                 if seconds is not None and seconds <= 0:

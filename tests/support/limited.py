@@ -1,11 +1,13 @@
 """Parts that are offered to rate limits, by hand: who went, who waits, who came back."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from config.settings import Settings
 from tests.support.core import Site
 from tests.support.executing import part_of
+from tests.support.jobs import job_fields
 from worker.conclusion import Deferral, Return
 from worker.job_in_hand import Part
 from worker.limited_parts import LimitedParts
@@ -47,6 +49,12 @@ class Limits:
         offered = [self.limited.offer(self.part(job_id, customer=customer)) for job_id in job_ids]
         assert {one.code for one in offered if one is not None} <= {"rate_limited"}
         return [None if one is None else one.after.total_seconds() for one in offered]
+
+    def take(self, **fields: Any) -> None:
+        """Take a job in, as it comes from its queue: it offers its parts itself."""
+        intake = self.site.intake
+        vars(intake)["_ways"] = replace(vars(intake)["_ways"], offer_part=self.limited.offer)
+        self.site.take(job_fields(**fields))
 
     def after(self, seconds: float) -> list[str]:
         """Let time pass; who went then."""

@@ -8,11 +8,11 @@ import pytest
 
 from config.result import error_of
 from shards.engines import UnknownShard
-from tests.support.jobs import job_fields
+from tests.support.jobs import job_fields, placement_of
 from tests.support.limited import Limits
 from worker.clock import Clock
 from worker.conclusion import Deferral, Return
-from worker.job_in_hand import Part
+from worker.job_in_hand import Part, shutdown_deferral
 from worker.limited_parts import LimitedParts
 from worker.tasks import PartTask
 
@@ -125,6 +125,7 @@ def test_where_there_is_no_room_the_newest_of_whoever_has_most_comes_again(tmp_p
     limits.offer("acme-1", "acme-2", "acme-3", "acme-4")
 
     assert limits.offer("beta-1") == [None]
+    assert limits.after(0) == []
     assert limits.returned() == {"acme-4": Return(timedelta(seconds=4), "rate_limited")}
     assert [limits.after(1), limits.after(1)] == [["acme-2"], ["beta-1"]]
 
@@ -210,3 +211,33 @@ def test_its_thread_lets_parts_go_in_time_and_ends_with_the_stop(tmp_path: Path)
     thread.join(60)
     assert not thread.is_alive()
     assert sent == parts
+
+
+def test_a_job_takes_one_place_however_many_of_its_customers_are_over_their_limits(tmp_path: Path) -> None:
+    """Else each part would cost another its place, and the job come again for a few of them each time."""
+    limits = Limits(tmp_path, in_hand_max=10, customer="1/20s")
+    customers = ["c-1", "c-2", "c-3"]
+    for customer in customers:
+        limits.offer("beta-1", customer=customer)
+    limits.take(customers=customers)
+
+    assert limits.limited.waiting() == 3
+    assert limits.after(20) == ["job-1"] * 3
+
+
+def test_jobs_of_a_thousand_customers_for_which_there_is_no_room_come_again(tmp_path: Path) -> None:
+    """A part that is put off lets its job offer the next one: these calls must not lie within each other."""
+    limits = Limits(tmp_path, in_hand_max=10, customer="1/20s")
+    customers = [f"d-{number}" for number in range(1000)]
+    limits.site.directory.placements |= {name: placement_of(name, "eu1") for name in customers}
+    for customer in customers:
+        limits.offer("beta-1", customer=customer)
+    for job_id in ("job-1", "job-2", "job-3"):
+        limits.take(job_id=job_id, customers=customers)
+    limits.after(0)
+    limits.refusing = shutdown_deferral()
+    limits.limited.stop()
+
+    ends = [settled.conclusion for settled in limits.site.settled]
+    assert {end.code for end in ends if isinstance(end, Return)} == {"rate_limited", "shutdown"}
+    assert len(ends) == 3
