@@ -28,7 +28,7 @@ from worker.metrics.service import read_listen
 
 PATIENCE_SECONDS = 60.0
 DRIP_SECONDS = 0.02
-DRIPS_MAXIMUM = 100
+DRIPS_MAXIMUM = 1500
 
 
 def page(path: str) -> Page:
