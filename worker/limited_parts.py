@@ -1,7 +1,7 @@
 """Parts over a rate limit: they wait here and not in a lane, so that they take nobody's turn or thread."""
 
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -85,7 +85,7 @@ class LimitedParts:
         self._condition = threading.Condition()
         self._lines: dict[Key, Line] = {}
         self._jobs: Counter[Hashable] = Counter()
-        self._put_off_for_others: deque[PutOff] = deque()
+        self._put_off_for_others: list[PutOff] = []
         self._closed = False
 
     def apply(self, settings: Settings) -> None:
@@ -116,11 +116,12 @@ class LimitedParts:
 
     def let_go(self) -> None:
         """Let go what may go now."""
-        while (popped := self._pop_due()) is not None:
-            put_off = popped if isinstance(popped, PutOff) else self._sent(popped)
-            if put_off is not None:
-                put_off.give_back()
-            move()
+        while due := self._pop_due():
+            for popped in due:
+                put_off = popped if isinstance(popped, PutOff) else self._sent(popped)
+                if put_off is not None:
+                    put_off.give_back()
+                move()
 
     def stop(self) -> None:
         """Give back at once what waits, and let `run` end. The lanes are stopped before."""
@@ -204,16 +205,17 @@ class LimitedParts:
         self._drop_if_empty(key)
         return PutOff(part, Deferral(max(timedelta(seconds=moment - now), RETURN_MINIMUM), "rate_limited"))
 
-    def _pop_due(self) -> Part | PutOff | None:
+    def _pop_due(self) -> list[Part | PutOff]:
+        """The first of each line that may go, counted, and whoever was put off for others."""
         with self._condition:
-            if self._put_off_for_others:
-                return self._put_off_for_others.popleft()
+            popped: list[Part | PutOff] = [*self._put_off_for_others]
+            self._put_off_for_others.clear()
             now = self._clock.monotonic()
             for key in [key for key, line in self._lines.items() if line.due <= now]:
-                popped = self._pop(key, now)
-                if popped is not None:
-                    return popped
-            return None
+                first = self._pop(key, now) if key in self._lines else None
+                if first is not None:
+                    popped.append(first)
+            return popped
 
     def _pop(self, key: Key, now: float) -> Part | PutOff | None:
         """The next of the line, counted, if it may go; who meets another limit goes to that one's line."""
