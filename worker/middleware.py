@@ -1,5 +1,6 @@
 """The middleware around a part: on the worker thread, outside the transaction, which the last link opens."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -30,7 +31,16 @@ class PartNotRun(KnownFailure):
 
 
 class PassageOver(Exception):
-    """`next` was called when the part's turn was over: nothing was done."""
+    """`next` was called when the part's turn was over, or on another thread: nothing was done.
+
+    A thread that is not the part's own is not looked after: nobody would end a handler that hangs on it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "`next` was called when the part's turn was over, or on another thread: call it before you "
+            "return, on the thread on which you are called."
+        )
 
 
 def pass_through(
@@ -80,12 +90,13 @@ class _Passage:
         self._outcome: Outcome | None = None
         self._failure: BaseException | None = None
         self._last_error: BaseException | None = None
+        self._thread = threading.get_ident()
         self.is_over = False
 
     def go(self, position: int, envelope: PartEnvelope) -> Outcome:
         """Go on at this link, behind the last one with the transaction."""
-        if self.is_over:
-            raise PassageOver("`next` was called when the part's turn was over; call it before you return.")
+        if self.is_over or threading.get_ident() != self._thread:
+            raise PassageOver
         if position == len(self._links):
             return self._transact()
         link = self._links[position]

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,18 @@ class TestAfterTheCommit:
         ((envelope, go_on),) = kept
         with pytest.raises(PassageOver):
             go_on(envelope)
+        assert orders(tmp_path) == []
+
+    def test_going_on_on_another_thread_does_nothing(self, tmp_path: Path) -> None:
+        """No time limit would end a handler there, and the link could leave it behind."""
+
+        def elsewhere(envelope: PartEnvelope, next: Next) -> Outcome:  # noqa: A002 - Symfony's word for it
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(next, envelope).result()
+
+        report = run(Site(tmp_path, [elsewhere]))
+        assert isinstance(report, Deferral)
+        assert report.attempt == 1
         assert orders(tmp_path) == []
 
 
