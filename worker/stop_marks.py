@@ -15,6 +15,7 @@ EVERYBODY: Final = "*"
 """The name of the mark that all workers go by; other names are a host's and an instance's."""
 
 DIRECTORY: Final = "stop-workers"
+DIRECTORY_MODE: Final = 0o755
 STOP_REASON: Final = "stop-workers"
 
 log = structlog.get_logger()
@@ -54,7 +55,10 @@ class FileStopMarks:
 
     def set_stop_mark(self, name: str) -> None:
         """Touch the file of this name."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        if not self._directory.exists():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            # Whoever sets it may be root, of a umask that keeps everything from the workers' user.
+            self._directory.chmod(DIRECTORY_MODE)
         (self._directory / name).touch()
 
 

@@ -143,6 +143,16 @@ class TestInTheStateDirectory:
         assert watch.look()
         assert not watch_of(marks, threading.Event()).look()
 
+    def test_a_mark_is_for_all_to_see_whatever_the_user_that_sets_it_hides(self, tmp_path: Path) -> None:
+        """Root keeps what it makes to itself on many machines, and the workers run as another user."""
+        before = os.umask(0o077)
+        try:
+            FileStopMarks(tmp_path).set_stop_mark("host")
+        finally:
+            os.umask(before)
+
+        assert (tmp_path / "stop-workers").stat().st_mode & 0o777 == 0o755
+
     def test_nothing_marked_is_no_error(self, tmp_path: Path) -> None:
         """There may not even be a state directory."""
         assert FileStopMarks(tmp_path / "none").find_stop_marks(["*"]) == {}
