@@ -93,11 +93,11 @@ def _is_taken(lock: Path) -> bool:
         descriptor = os.open(lock, os.O_RDONLY)
     except FileNotFoundError:
         return False
-    except PermissionError:  # it is another user's, of whom nothing can be told
+    except OSError:  # it is another user's, say, of whom nothing can be told
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:  # somebody holds it, or this file system has no locks and nothing can be told
         return True
     finally:
         os.close(descriptor)

@@ -234,7 +234,7 @@ class TestStops:
         self, make_world: MakeWorld
     ) -> None:
         """Leases are renewed while a handler runs, of what waits for its turn too: nobody else gets them."""
-        world = make_world(lease="3s", concurrency="1")
+        world = make_world(lease="5s", concurrency="1")
         world.send(*(slow_job(world, f"long-{number}", ["c-0"], number) for number in range(6)))
         worker, other = world.start_worker(), world.start_worker()
         wait_for_start(world)

@@ -1,5 +1,6 @@
 """The status file: written whole, read while its process lives, whatever the process's number is."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -117,6 +118,22 @@ def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path, text: str) -> No
 
     assert read_statuses(tmp_path) == []
     claim.release()
+
+
+def test_where_files_have_no_locks_nobody_is_taken_for_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be told there: what a worker wrote is shown and left, and no reader fails."""
+
+    def no_locks(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    leave_behind(tmp_path)
+    left = names_in(tmp_path)
+    monkeypatch.setattr("worker.instance_files.fcntl.flock", no_locks)
+
+    assert len(read_statuses(tmp_path)) == 1
+    assert names_in(tmp_path) == left
 
 
 def test_no_directory_is_no_worker(tmp_path: Path) -> None:
