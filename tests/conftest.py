@@ -1,5 +1,6 @@
 """What holds for all tests: no judging of a machine's speed, and a log as it is in a new process."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,14 @@ pytest_plugins = ["tests.support.worlds"]
 
 settings.register_profile("shardworker", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shardworker")
+
+
+def pytest_configure() -> None:
+    """Let SIGINT reach the processes that tests start, also where the tests themselves run in the background.
+
+    A shell starts what runs there with SIGINT ignored, and that is handed on.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
