@@ -102,7 +102,7 @@ def test_no_more_is_asked_for_than_one_receive_may_bring() -> None:
 def test_a_pause_comes_only_after_a_receive_that_brought_nothing() -> None:
     """While there is something, it is fetched at once."""
     stop = QuickStop(after=2)
-    desk = Desk(stop=stop, polling=Polling(LEASE, sleep=timedelta(seconds=3)))
+    desk = Desk(stop=stop, polling=Polling(timedelta(seconds=0.03), sleep=timedelta(seconds=3)))
     desk.send(25)
     desk.receiver.run()
 
