@@ -1,9 +1,7 @@
 """A worker that leaves: what it tells of itself meanwhile, and that it hears each request to stop."""
 
 import signal
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -13,13 +11,8 @@ from worker.status_file import WorkerStatus, read_statuses
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    requests, responses, failures = (
-        f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "responses", "failures")
-    )
-    world = World(tmp_path, requests, responses, failures)
-    yield world
-    world.close()
+def world(embedded_world: World) -> World:
+    return embedded_world
 
 
 def send_slow_job(world: World) -> None:

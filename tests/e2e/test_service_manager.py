@@ -22,13 +22,8 @@ def manager(tmp_path: Path) -> Iterator[FakeServiceManager]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    requests, responses, failures = (
-        f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "responses", "failures")
-    )
-    world = World(tmp_path, requests, responses, failures)
-    yield world
-    world.close()
+def world(embedded_world: World) -> World:
+    return embedded_world
 
 
 def slow_job(directory: Path, name: str, **fields: Any) -> dict[str, Any]:

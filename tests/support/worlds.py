@@ -43,3 +43,14 @@ def make_world(
 def world(make_world: MakeWorld) -> World:
     """A world with the defaults."""
     return make_world()
+
+
+@pytest.fixture
+def embedded_world(tmp_path: Path) -> Iterator[World]:
+    """A world with the defaults on the embedded queue alone: for what no transport has a part in."""
+    requests, responses, failures = (
+        f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "responses", "failures")
+    )
+    world = World(tmp_path, requests, responses, failures)
+    yield world
+    world.close()

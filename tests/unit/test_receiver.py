@@ -66,10 +66,8 @@ def test_what_came_is_handed_over_in_order_and_leased() -> None:
     assert desk.room.taken == 25
 
 
-def test_only_free_places_are_asked_for() -> None:
-    """With room for four more, four are asked for."""
-    desk = Desk(capacity=14, stop_after=14)
-    desk.send(20)
+def asked_by(desk: Desk) -> list[int]:
+    """How many messages each of the receiver's polls asked for, until it stopped."""
     asked: list[int] = []
 
     def note(_action: str, batch: Sequence[object]) -> Faults:
@@ -78,24 +76,23 @@ def test_only_free_places_are_asked_for() -> None:
 
     desk.queue.interfere = note
     desk.receiver.run()
+    return asked
 
-    assert asked == [10, 4]
+
+def test_only_free_places_are_asked_for() -> None:
+    """With room for four more, four are asked for."""
+    desk = Desk(capacity=14, stop_after=14)
+    desk.send(20)
+
+    assert asked_by(desk) == [10, 4]
 
 
 def test_no_more_is_asked_for_than_one_receive_may_bring() -> None:
     """However much room there is."""
     desk = Desk(stop_after=7, polling=Polling(LEASE, fetch_size=3))
     desk.send(8)
-    asked: list[int] = []
 
-    def note(_action: str, batch: Sequence[object]) -> Faults:
-        asked.append(len(batch))
-        return {}
-
-    desk.queue.interfere = note
-    desk.receiver.run()
-
-    assert asked == [3, 3, 3]
+    assert asked_by(desk) == [3, 3, 3]
     assert len(desk.handed) == 8
 
 
