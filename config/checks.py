@@ -14,15 +14,21 @@ from config.symfony_checks import symfony_problems, symfony_warnings
 
 SQS_LEASE_MINIMUM: Final = timedelta(seconds=3)
 SQS_LEASE_MAXIMUM: Final = timedelta(hours=12)
-QUEUE: Final = re.compile(r"sqs(\+https?)?://[^/\s]+(/\S+)?|(sql:///|sql\+[a-z0-9+]+://)\S+[?&]queue=\S+")
-QUEUE_NAME: Final = re.compile(r"(?:sqs.*/|sql.*[?&]queue=)([^/?&]+).*")
+QUEUE: Final = re.compile(
+    r"sqs(\+https?)?://[^/\s]+(/\S+)?|(sql:///|sql\+[a-z0-9+]+://|(amqp|redis)s?://)\S+[?&]queue=\S+"
+)
+QUEUE_NAME: Final = re.compile(r"(?:sqs.*/|(?:sql|amqp|redis).*[?&]queue=)([^/?&]+).*")
+BROKER: Final = re.compile(r"(?:amqp|redis)s?://.*")
 BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 DATABASE: Final = re.compile(r"(postgresql|mysql|mariadb)(\+[a-z0-9]+)?://[^\s]+")
 SQLITE_FILE: Final = re.compile(r"sqlite(\+[a-z0-9]+)?:////[^\s?]+(\?[^\s]*)?")
 
 NAMES_SHOWN: Final = 3
 
-QUEUE_FORMS: Final = "a queue such as 'sqs://name' or 'sql:///absolute/path.db?queue=name'"
+QUEUE_FORMS: Final = (
+    "a queue such as 'sqs://name', 'sql:///absolute/path.db?queue=name', "
+    "'amqp://user@host/vhost?queue=name' or 'redis://host:6379/0?queue=name'"
+)
 BUCKET_FORMS: Final = "a bucket's name or 'file:///absolute/directory'"
 DATABASE_FORMS: Final = (
     "a database such as 'postgresql+psycopg://user@host/name', 'mysql+pymysql://user@host/name' "
@@ -56,6 +62,7 @@ def find_problems(settings: Settings) -> list[Finding]:
 def find_warnings(settings: Settings) -> list[Finding]:
     """What is probably not meant, though the worker can start with it."""
     return [
+        *_password_warnings(settings),
         *_shard_warnings(settings),
         *_partner_warnings(settings),
         *_room_warnings(settings),
@@ -79,6 +86,20 @@ def _queue_problems(settings: Settings) -> Iterator[Finding]:
         elif url in seen:
             yield Finding(location, f"expected a queue of its own, found {found(url)}, which is named twice")
         seen.add(url)
+
+
+def _password_warnings(settings: Settings) -> Iterator[Finding]:
+    """A broker's password in the open, and a password for which there is no broker."""
+    brokers = [(location, url) for location, url in _queues(settings) if BROKER.fullmatch(url)]
+    for location, url in brokers:
+        if holds_password(url):
+            advice = "put it into a file of its own and name it in [queues] password_file"
+            yield Finding(location, f"the password stands in the URL; {advice}")
+    if settings.queues.password_file and all(holds_password(url) for _, url in brokers):
+        yield Finding(
+            ("queues", "password_file"),
+            "it is read for no queue: only amqp:// and redis:// URLs without a password take it",
+        )
 
 
 def _is_database(url: str) -> bool:
@@ -176,6 +197,7 @@ def _buckets(settings: Settings) -> Iterator[tuple[Location, str]]:
 
 def _path_problems(settings: Settings) -> Iterator[Finding]:
     paths = [
+        (("queues", "password_file"), settings.queues.password_file),
         (("worker", "state_directory"), settings.worker.state_directory),
         (("attachments", "directory"), settings.attachments.directory),
         *(((*section, "password_file"), shard.password_file) for section, shard in _databases(settings)),

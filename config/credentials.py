@@ -19,9 +19,9 @@ def put_credentials(tables: Mapping[str, Any], environment: Mapping[str, str]) -
     In an operator's shell it is `/etc/shardworker/passwords/NAME` itself. What is no credential's name
     stays as it is.
     """
-    for database in _databases(tables):
-        if "password_file" in database:
-            database["password_file"] = _found(database["password_file"], environment)
+    for section in _with_password(tables):
+        if "password_file" in section:
+            section["password_file"] = _found(section["password_file"], environment)
     symfony = tables.get("symfony")
     files = symfony.get("sign_key_files") if isinstance(symfony, dict) else None
     if isinstance(files, list):
@@ -38,8 +38,9 @@ def _path(name: str, environment: Mapping[str, str]) -> Path:
     return Path(directory, UNIT_PREFIX + name) if directory else SOURCE_DIRECTORY / name
 
 
-def _databases(tables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _with_password(tables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     shards, directory = tables.get("shards"), tables.get("directory")
-    sections = [*shards.values()] if isinstance(shards, dict) else []
+    sections = [tables.get("queues")]
+    sections += [*shards.values()] if isinstance(shards, dict) else []
     sections += [directory.get("catalog")] if isinstance(directory, dict) else []
     yield from (section for section in sections if isinstance(section, dict))

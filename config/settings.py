@@ -25,6 +25,7 @@ class Queues(Section):
     claim_check_buckets: list[str] = []
     endpoint_url: str | None = None
     region: str | None = None
+    password_file: Path | None = None
 
     @property
     def readable_buckets(self) -> frozenset[str]:

@@ -35,6 +35,8 @@ def test_a_plain_configuration_has_neither_problems_nor_warnings() -> None:
         "sqs+http://127.0.0.1:9324/000000000000/jobs",
         "sql:///var/lib/queues.db?queue=jobs",
         "sql+postgresql+psycopg://user@host/db?queue=jobs",
+        "amqps://user@host:5671/vhost?queue=jobs",
+        "redis://host:6379/0?queue=jobs",
     ],
 )
 def test_every_form_of_queue_is_taken(url: str) -> None:
@@ -65,6 +67,8 @@ def test_what_is_no_queue_is_a_problem(url: str) -> None:
         "sqs+http://127.0.0.1:9324/000000000000/jobs",
         "sql:///var/lib/queues.db?queue=jobs",
         "sql+postgresql+psycopg://user@host/db?queue=jobs&connect_timeout=3",
+        "amqp://user@host/vhost?queue=jobs",
+        "rediss://host:6379/0?queue=jobs",
     ],
 )
 def test_a_rate_limit_of_what_is_not_there_is_probably_a_mistake(url: str) -> None:
@@ -76,6 +80,37 @@ def test_a_rate_limit_of_what_is_not_there_is_probably_a_mistake(url: str) -> No
         "rate_limits.queues.job": 'unknown request queue; did you mean "jobs"?',
         "rate_limits.partners.acne": 'unknown partner; did you mean "acme"?',
     }
+
+
+def test_a_brokers_password_in_its_url_is_warned_of() -> None:
+    """The file can be read by more people than a password is for."""
+    texts = told(find_warnings, queues={"request": ["amqp://u:s3cret@h/?queue=jobs"]})
+
+    assert "[queues] password_file" in texts["queues.request[0]"]
+    assert "s3cret" not in str(texts)
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("amqp://u@h/?queue=jobs", set()),
+        ("redis://h/0?queue=jobs", set()),
+        ("sqs://jobs", {"queues.password_file"}),
+        ("amqp://u:p@h/?queue=jobs", {"queues.password_file", "queues.request[0]"}),
+    ],
+)
+def test_a_password_file_that_no_queue_takes_is_warned_of(url: str, warned: set[str]) -> None:
+    """Who wrote it believes that it is in use."""
+    queues = {"request": [url], "password_file": "/etc/shardworker/passwords/rabbitmq"}
+
+    assert told(find_warnings, queues=queues).keys() == warned
+
+
+def test_the_password_file_of_the_queues_has_an_absolute_path() -> None:
+    """Or the name of a credential, which is a path by then."""
+    texts = told(find_problems, queues={"password_file": "rabbitmq"})
+
+    assert texts["queues.password_file"].startswith("expected an absolute path or credential:NAME")
 
 
 def test_two_queues_that_are_the_same_are_a_problem() -> None:

@@ -10,7 +10,8 @@ FILE = """
 [queues]
 request = ["sqs://jobs"]
 response = "sqs://results"
-failure = "sqs://failures"
+failure = "amqp://u@h/?queue=failures"
+password_file = "credential:rabbitmq"
 
 [directory.catalog]
 url = "postgresql://u@h/catalog"
@@ -26,23 +27,21 @@ url = "postgresql://u@h/d"
 
 
 @pytest.mark.parametrize(
-    ("environment", "eu1", "catalog"),
-    [
-        ({"CREDENTIALS_DIRECTORY": "/run/c"}, "/run/c/password_eu1", "/run/c/password_catalog"),
-        ({}, "/etc/shardworker/passwords/eu1", "/etc/shardworker/passwords/catalog"),
-    ],
+    ("environment", "place"),
+    [({"CREDENTIALS_DIRECTORY": "/run/c"}, "/run/c/password_"), ({}, "/etc/shardworker/passwords/")],
     ids=["service", "shell"],
 )
 def test_a_credential_is_found_in_a_service_and_in_a_shell(
-    tmp_path: Path, environment: dict[str, str], eu1: str, catalog: str
+    tmp_path: Path, environment: dict[str, str], place: str
 ) -> None:
     """In a service it is what systemd handed over, in an operator's shell the file that it came from."""
     settings = load_settings(written(tmp_path, "credential:eu1"), environment).settings
 
-    assert settings.shards["eu1"].password_file == Path(eu1)
+    assert settings.queues.password_file == Path(f"{place}rabbitmq")
+    assert settings.shards["eu1"].password_file == Path(f"{place}eu1")
     assert settings.shards["eu2"].password_file is None
     assert settings.directory.catalog is not None
-    assert settings.directory.catalog.password_file == Path(catalog)
+    assert settings.directory.catalog.password_file == Path(f"{place}catalog")
 
 
 def test_a_credential_can_be_named_by_a_variable(tmp_path: Path) -> None:
@@ -68,7 +67,7 @@ def test_a_name_that_no_credential_has_is_a_problem(tmp_path: Path, name: str) -
 
 
 @pytest.mark.parametrize(
-    "tables", ["shards = 7", "[shards]\neu1 = 7", "directory = 7", "[directory]\ncatalog = 7"]
+    "tables", ["queues = 7", "shards = 7", "[shards]\neu1 = 7", "directory = 7", "[directory]\ncatalog = 7"]
 )
 def test_what_is_no_table_is_told_as_everywhere(tmp_path: Path, tables: str) -> None:
     """A mistake of another kind in the sections that hold passwords stays a told mistake."""

@@ -10,8 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import Queues
-from worker.transports.addresses import BadQueueUrl, SqlAddress, SqsAddress, read_address, sqlite_url
+from worker.transports.addresses import (
+    Address,
+    AmqpAddress,
+    BadQueueUrl,
+    RedisAddress,
+    SqlAddress,
+    SqsAddress,
+    read_address,
+    sqlite_url,
+)
+from worker.transports.base import TransportError
 from worker.transports.factory import open_transport
+from worker.transports.passwords import password_reader
 from worker.transports.sql import SqlTransport
 from worker.transports.sql_table import sqlite_path
 from worker.transports.sqs import SqsTransport
@@ -43,11 +54,22 @@ VPC = "vpce-1.sqs.eu-central-1.vpce.amazonaws.com"
         ("sql:///var/q.db?queue=requests", SqlAddress(sqlite_url("/var/q.db"), "requests")),
         ("sql:////var/q.db?queue=requests", SqlAddress(sqlite_url("/var/q.db"), "requests")),
         ("sql+sqlite:////var/q.db?queue=requests", SqlAddress(sqlite_url("/var/q.db"), "requests")),
+        ("amqp://mq?queue=requests", AmqpAddress("amqp://mq", "requests")),
+        ("amqps://u:p%3Fw@mq:5671/v?queue=a.b", AmqpAddress("amqps://u:p%3Fw@mq:5671/v", "a.b")),
+        ("amqp://[::1]:5672//?queue=requests", AmqpAddress("amqp://[::1]:5672//", "requests")),
+        ("redis://cache?queue=requests", RedisAddress("redis://cache", "requests")),
+        ("rediss://:pw@cache:6380/2?queue=requests", RedisAddress("rediss://:pw@cache:6380/2", "requests")),
     ],
 )
-def test_a_queue_url_names_a_queue_and_where_it_is(url: str, address: SqsAddress | SqlAddress) -> None:
+def test_a_queue_url_names_a_queue_and_where_it_is(url: str, address: Address) -> None:
     """Each form of the documentation is understood."""
     assert read_address(url) == address
+
+
+@pytest.mark.parametrize("url", ["amqp://u:s3cret@mq?queue=a", "redis://:s3cret@mq?queue=a"])
+def test_what_is_printed_of_a_broker_has_no_password(url: str) -> None:
+    """An address ends in tracebacks and in a debugger's output."""
+    assert "s3cret" not in repr(read_address(url))
 
 
 def test_a_database_url_keeps_its_own_options() -> None:
@@ -89,6 +111,20 @@ def test_any_file_name_is_found_again(name: str) -> None:
         ("sql+sqlite://?queue=a", "not absolute"),
         ("sql+://user:s3cret@host?queue=a", "no SQLAlchemy URL"),
         ("sqs://[x/1/requests", "no URL"),
+        ("amqp://u:s3cret@host/vhost", r"\?queue=NAME"),
+        ("amqp://u:s3cret@host/vhost?queue=a&heartbeat=3", r"\?queue=NAME"),
+        ("amqp://u:s3cret@host/?queue=", "no queue name"),
+        ("amqp://u:s3cret@host/?queue=amq.a", "no queue name"),
+        ("amqp://u:s3cret@host/?queue=orders.fifo", "FIFO"),
+        ("amqp://u:s3cret?x@host/?queue=a", "written as %XX"),
+        ("amqps://u:s3cret#x@host/?queue=a", "written as %XX"),
+        ("amqp://u:s3cret/x@host/?queue=a", "written as %XX"),
+        ("amqp://u:s3cret[@host/?queue=a", "no URL"),
+        ("amqp:///vhost?queue=a", "host is missing"),
+        ("redis://:s3cret@host/0", r"\?queue=NAME"),
+        ("redis://:s3cret@host:66666/0?queue=a", "written as %XX"),
+        ("redis://:s3cret@host/orders?queue=a", "database's number"),
+        ("redis://:s3cret@host/0?queue=orders.fifo", "FIFO"),
         ("sqs+http://a b/1/requests", "an endpoint such as"),
     ],
 )
@@ -118,6 +154,19 @@ def test_a_bad_endpoint_in_the_settings_is_told(endpoint: str) -> None:
     settings = SETTINGS.model_copy(update={"endpoint_url": endpoint})
     with pytest.raises(BadQueueUrl, match="an endpoint such as"):
         open_transport("sqs://requests", settings, timedelta(seconds=30))
+
+
+def test_a_password_is_read_anew_each_time(tmp_path: Path) -> None:
+    """A changed one needs no restart; one that cannot be read is told by the file's name, as a queue away."""
+    file = tmp_path / "broker"
+    read = password_reader(file)
+    for password in ("first", "second"):
+        file.write_text(f"{password}\n", encoding="utf-8")
+        assert read() == password
+    file.unlink()
+    with pytest.raises(TransportError, match=r"broker .*cannot be read: No such file"):
+        read()
+    assert password_reader(None)() is None
 
 
 def test_boto3_is_not_imported_for_an_embedded_queue() -> None:

@@ -1,7 +1,7 @@
-"""The queue URLs of the configuration, taken apart: `sqs://...`, `sqs+http://...`, `sql:///...`, `sql+...://...`."""
+"""The queue URLs of the configuration, taken apart: `sqs`, `sqs+http`, `sql`, `sql+...`, `amqp`, `redis`."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -11,12 +11,17 @@ from sqlalchemy.exc import ArgumentError
 QUEUE_NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,80}")
 REGION_IN_HOST: Final = re.compile(r"(?:^|\.)sqs\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?$")
 ENDPOINT: Final = re.compile(r"https?://(?:[0-9A-Za-z_.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?/?")
+BROKER_QUEUE: Final = re.compile(r"(?!amq\.)[0-9A-Za-z_.-]{1,80}")
+REDIS_DATABASE: Final = re.compile(r"/?[0-9]*")
 SQL_BACKENDS: Final = frozenset({"sqlite", "postgresql"})
 EXPECTED: Final = (
     "expected sqs://queue-name, sqs://sqs.REGION.amazonaws.com/ACCOUNT/queue-name, "
     "sqs+http://HOST:PORT/ACCOUNT/queue-name, "
-    "sql:///absolute/path.db?queue=NAME or sql+postgresql+psycopg://HOST/DATABASE?queue=NAME"
+    "sql:///absolute/path.db?queue=NAME, sql+postgresql+psycopg://HOST/DATABASE?queue=NAME, "
+    "amqp://USER@HOST:5672/VHOST?queue=NAME or redis://HOST:6379/0?queue=NAME"
 )
+AMQP_EXPECTED: Final = "expected amqp://USER@HOST:5672/VHOST?queue=NAME (amqps:// with TLS)"
+REDIS_EXPECTED: Final = "expected redis://HOST:6379/0?queue=NAME (rediss:// with TLS)"
 
 
 class BadQueueUrl(ValueError):
@@ -41,7 +46,26 @@ class SqlAddress:
     queue_name: str
 
 
-def read_address(url: str) -> SqsAddress | SqlAddress:
+@dataclass(frozen=True, slots=True)
+class AmqpAddress:
+    """A queue on RabbitMQ: the URL that kombu connects to, maybe with a password, and the queue's name."""
+
+    url: str = field(repr=False)
+    queue_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """A queue on Redis: the URL that kombu connects to, maybe with a password, and the queue's name."""
+
+    url: str = field(repr=False)
+    queue_name: str
+
+
+Address = SqsAddress | SqlAddress | AmqpAddress | RedisAddress
+
+
+def read_address(url: str) -> Address:
     """The address in a queue URL; raises `BadQueueUrl`."""
     scheme, separator, _ = url.partition("://")
     if separator and scheme in {"sqs", "sqs+http", "sqs+https"}:
@@ -50,6 +74,10 @@ def read_address(url: str) -> SqsAddress | SqlAddress:
         return _read_sql_file(url)
     if separator and scheme.startswith("sql+"):
         return _read_sql(url.removeprefix("sql+"))
+    if separator and scheme in {"amqp", "amqps"}:
+        return AmqpAddress(*_read_broker(url, AMQP_EXPECTED))
+    if separator and scheme in {"redis", "rediss"}:
+        return _read_redis(url)
     found = f"the scheme {scheme!r}" if separator else "a text without ://"
     raise BadQueueUrl(f"{EXPECTED}; found {found}")
 
@@ -98,6 +126,38 @@ def _read_sql(url: str) -> SqlAddress:
     return SqlAddress(parsed.difference_update_query(["queue"]), _queue_name(name))
 
 
+def _read_redis(url: str) -> RedisAddress:
+    address = RedisAddress(*_read_broker(url, REDIS_EXPECTED))
+    if not REDIS_DATABASE.fullmatch(_split(address.url).path):
+        raise BadQueueUrl(f"{REDIS_EXPECTED}; what follows the host is no database's number")
+    return address
+
+
+def _read_broker(url: str, expected: str) -> tuple[str, str]:
+    """The URL without our query, and the queue's name. What is told repeats no part before the query."""
+    parts = _split(url, expected)
+    if not parts.hostname or _port_is_wrong(parts) or parts.fragment:
+        raise BadQueueUrl(
+            f"{expected}; the host is missing, or a part before it has characters to be written as %XX"
+        )
+    if not parts.query.startswith("queue=") or "&" in parts.query:
+        raise BadQueueUrl(f"{expected}; the name of the queue is missing, or stands not alone: ?queue=NAME")
+    name = parts.query.removeprefix("queue=")
+    if name.endswith(".fifo"):
+        raise BadQueueUrl(f"{expected}; {name!r} is the name of a FIFO queue, which SQS alone has")
+    if not BROKER_QUEUE.fullmatch(name):
+        rule = "1 to 80 letters, digits, - . and _, not beginning with amq."
+        raise BadQueueUrl(f"{expected}; {name!r} is no queue name ({rule})")
+    return url.partition("?")[0], name
+
+
+def _port_is_wrong(parts: SplitResult) -> bool:
+    try:
+        return parts.port == 0
+    except ValueError:
+        return True
+
+
 def sqlite_url(path: str) -> URL:
     """SQLAlchemy's URL of an existing SQLite file: it is opened, never made."""
     if not path.startswith("/"):
@@ -119,8 +179,8 @@ def _queue_name(name: str) -> str:
     return name
 
 
-def _split(url: str) -> SplitResult:
+def _split(url: str, expected: str = EXPECTED) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        raise BadQueueUrl(f"{EXPECTED}; what was found is no URL") from None
+        raise BadQueueUrl(f"{expected}; what was found is no URL") from None
