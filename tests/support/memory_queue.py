@@ -85,6 +85,7 @@ class MemoryTransport:
     A message vanishes when it is older than `kept`.
     """
 
+    is_ordered = False
     message_bytes_maximum = MESSAGE_BYTES_MAXIMUM
     wait_maximum = WAIT_MAXIMUM
 

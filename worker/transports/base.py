@@ -54,7 +54,8 @@ class Delivery:
 class Message:
     """A message to send. `group` becomes SQS's MessageGroupId (fair queueing on standard queues).
 
-    `trace_header` becomes SQS's system attribute AWSTraceHeader; other queues have none.
+    `trace_header` becomes SQS's system attribute AWSTraceHeader; other queues have none. Only ordered queues
+    read `deduplication_id`: of two messages with the same one within five minutes, the queue keeps the first.
     """
 
     body: str = field(repr=False)
@@ -62,6 +63,7 @@ class Message:
     delay: timedelta = timedelta()
     group: str | None = None
     trace_header: str | None = None
+    deduplication_id: str | None = None
 
 
 class Fault(NamedTuple):
@@ -99,6 +101,11 @@ class Transport(Protocol):
     @property
     def name(self) -> str:
         """The queue's name for logs: never its credentials."""
+        ...
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the queue keeps the order of each group: then nothing is sent with a delay, or anew."""
         ...
 
     @property

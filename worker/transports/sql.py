@@ -60,6 +60,7 @@ class SqlTransport:
     receive. Moments come from `clock` (seconds since 1970); `pause` waits between two looks at the table.
     """
 
+    is_ordered = False
     message_bytes_maximum = MESSAGE_BYTES_MAXIMUM
     wait_maximum = WAIT_MAXIMUM
 

@@ -56,6 +56,7 @@ from worker.transports.sqs_wire import (
 )
 
 SYSTEM_ATTRIBUTES: Final = ["SentTimestamp", "ApproximateReceiveCount", "MessageGroupId", TRACE_HEADER]
+ORDERED_SUFFIX: Final = ".fifo"
 BROWSE_LEASE: Final = timedelta(seconds=30)
 BROWSE_WAIT: Final = timedelta(seconds=1)  # a long poll asks all of SQS's servers, a short one only some
 NOT_TRIED: Final = Fault("NotTried", "an earlier request of the same batch failed; it has to be repeated")
@@ -92,6 +93,7 @@ class SqsTransport:
         note_request: Callable[[str], None] = lambda _action: None,
     ) -> None:
         self.name = address.queue_name
+        self.is_ordered = address.queue_name.endswith(ORDERED_SUFFIX)
         self._queue_url = address.queue_url
         self._lease = lease
         self._clock = clock
