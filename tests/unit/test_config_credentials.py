@@ -27,21 +27,27 @@ url = "postgresql://u@h/d"
 
 
 @pytest.mark.parametrize(
-    ("environment", "place"),
-    [({"CREDENTIALS_DIRECTORY": "/run/c"}, "/run/c/password_"), ({}, "/etc/shardworker/passwords/")],
+    ("environment", "eu1", "catalog", "broker"),
+    [
+        (
+            {"CREDENTIALS_DIRECTORY": "/run/c"},
+            *("/run/c/password_eu1", "/run/c/password_catalog", "/run/c/password_rabbitmq"),
+        ),
+        ({}, *(f"/etc/shardworker/passwords/{name}" for name in ("eu1", "catalog", "rabbitmq"))),
+    ],
     ids=["service", "shell"],
 )
 def test_a_credential_is_found_in_a_service_and_in_a_shell(
-    tmp_path: Path, environment: dict[str, str], place: str
+    tmp_path: Path, environment: dict[str, str], eu1: str, catalog: str, broker: str
 ) -> None:
     """In a service it is what systemd handed over, in an operator's shell the file that it came from."""
     settings = load_settings(written(tmp_path, "credential:eu1"), environment).settings
 
-    assert settings.queues.password_file == Path(f"{place}rabbitmq")
-    assert settings.shards["eu1"].password_file == Path(f"{place}eu1")
+    assert settings.queues.password_file == Path(broker)
+    assert settings.shards["eu1"].password_file == Path(eu1)
     assert settings.shards["eu2"].password_file is None
     assert settings.directory.catalog is not None
-    assert settings.directory.catalog.password_file == Path(f"{place}catalog")
+    assert settings.directory.catalog.password_file == Path(catalog)
 
 
 def test_a_credential_can_be_named_by_a_variable(tmp_path: Path) -> None:
