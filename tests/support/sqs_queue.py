@@ -47,6 +47,8 @@ class StoredMessage:
     trace_header: str | None
     sent_at: float
     visible_at: float
+    deduplication_id: str | None = None
+    sequence: int | None = None
     turn: int = 0
     receive_count: int = 0
     received_at: float = 0.0
@@ -70,6 +72,19 @@ class Queue:
 
     def send(self, entry: Mapping[str, Any]) -> dict[str, str]:
         """Take a message as SendMessage describes it; the answer's fields."""
+        if "MessageDeduplicationId" in entry:
+            raise SqsError(
+                "InvalidParameterValue",
+                "Reason: The request include parameter that is not valid for this queue type: "
+                "MessageDeduplicationId",
+            )
+        message = self.new_message(entry)
+        self.messages[message.message_id] = message
+        self._show_at(message, message.visible_at)
+        return self.answer(message)
+
+    def new_message(self, entry: Mapping[str, Any]) -> StoredMessage:
+        """The message that SendMessage describes; not yet on the queue."""
         body = entry.get("MessageBody", "")
         attributes = entry.get("MessageAttributes") or {}
         delay = entry.get("DelaySeconds", int(self.attributes["DelaySeconds"]))
@@ -79,10 +94,12 @@ class Queue:
         group = entry.get("MessageGroupId")
         system = entry.get("MessageSystemAttributes") or {}
         trace = system.get("AWSTraceHeader", {}).get("StringValue")
-        message = StoredMessage(str(uuid4()), body, attributes, digests, group, trace, now, now + delay)
-        self.messages[message.message_id] = message
-        self._show_at(message, message.visible_at)
-        return {"MessageId": message.message_id, **digests}
+        return StoredMessage(str(uuid4()), body, attributes, digests, group, trace, now, now + delay)
+
+    @staticmethod
+    def answer(message: StoredMessage) -> dict[str, str]:
+        """What the sender of a message is told."""
+        return {"MessageId": message.message_id, **message.digests}
 
     def receive(self, maximum: int, visibility_seconds: int) -> list[StoredMessage]:
         """Lease up to `maximum` visible messages."""

@@ -184,7 +184,7 @@ class SqsServer:
             self._wait(connection, request)
             return
         connection.respond(200, answer)
-        if action.startswith(("Send", "Change")):
+        if action.startswith(("Send", "Change", "Delete")) and action != "DeleteQueue":
             self._wake(self.service.queue(request))
 
     def _answer_partly(self, action: str, request: Request, fault: Fault) -> Answer:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from tests.support.sqs_fifo import FIFO_ATTRIBUTES, SUFFIX, FifoQueue
 from tests.support.sqs_queue import (
     DEFAULT_ATTRIBUTES,
     MESSAGE_BYTES,
@@ -80,7 +81,7 @@ class Service:
         name, attributes = request["QueueName"], request.get("Attributes", {})
         queue = self.queues.get(name)
         if queue is None:
-            queue = self.queues[name] = Queue(name, DEFAULT_ATTRIBUTES | attributes, self._clock)
+            queue = self.queues[name] = _new_queue(name, attributes, self._clock)
         elif any(queue.attributes.get(key) != value for key, value in attributes.items()):
             raise SqsError("QueueNameExists", "A queue already exists with other attributes")
         return {"QueueUrl": self._url(queue)}
@@ -135,6 +136,17 @@ class Service:
         return answer
 
 
+def _new_queue(name: str, attributes: Mapping[str, str], clock: Callable[[], float]) -> Queue:
+    ordered = attributes.get("FifoQueue")
+    if ordered not in (None, "true"):
+        raise SqsError("InvalidAttributeName", "Unknown Attribute FifoQueue.")
+    if name.endswith(SUFFIX) != (ordered == "true"):
+        raise SqsError("InvalidParameterValue", "The name of a FIFO queue, and of no other, ends in .fifo")
+    if ordered == "true":
+        return FifoQueue(name, DEFAULT_ATTRIBUTES | FIFO_ATTRIBUTES | attributes, clock)
+    return Queue(name, DEFAULT_ATTRIBUTES | attributes, clock)
+
+
 def failed_entry(entry_id: str, error: SqsError) -> Answer:
     """An entry of a batch answer's Failed list."""
     return {
@@ -178,7 +190,12 @@ def _system_attributes(message: StoredMessage) -> dict[str, str]:
         "SentTimestamp": str(int(message.sent_at * 1000)),
         "ApproximateReceiveCount": str(message.receive_count),
     }
-    given = {"MessageGroupId": message.group, "AWSTraceHeader": message.trace_header}
+    given = {
+        "MessageGroupId": message.group,
+        "AWSTraceHeader": message.trace_header,
+        "MessageDeduplicationId": message.deduplication_id,
+        "SequenceNumber": None if message.sequence is None else str(message.sequence),
+    }
     return attributes | {name: value for name, value in given.items() if value}
 
 

@@ -111,10 +111,10 @@ def test_an_override_by_a_variable_reaches_the_command(tmp_path: Path) -> None:
 def test_a_queue_url_that_only_its_transport_refuses_is_a_wrong_configuration(tmp_path: Path) -> None:
     """The file's own check is coarse; the transport's message says the rest."""
     site = Site(tmp_path)
-    result = site.run("results", environment={"SHARDWORKER__QUEUES__RESPONSE": "sqs://results.fifo"})
+    result = site.run("results", environment={"SHARDWORKER__QUEUES__RESPONSE": "sqs://results.lifo"})
 
     assert result.exit_code == 78
-    assert "FIFO" in result.stderr
+    assert "no queue name" in result.stderr
 
 
 def test_a_handler_module_that_is_not_there_is_a_wrong_configuration(tmp_path: Path) -> None:

@@ -8,7 +8,11 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+ORDERED_SUFFIX: Final = ".fifo"
+"""The end of the name of a queue that keeps the order of its groups: one of SQS's FIFO queues."""
+
 QUEUE_NAME: Final = re.compile(r"[0-9A-Za-z_-]{1,80}")
+SQS_QUEUE: Final = re.compile(r"(?=.{1,80}\Z)[0-9A-Za-z_-]+(?:\.fifo)?")
 REGION_IN_HOST: Final = re.compile(r"(?:^|\.)sqs\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?$")
 ENDPOINT: Final = re.compile(r"https?://(?:[0-9A-Za-z_.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?/?")
 BROKER_QUEUE: Final = re.compile(r"(?!amq\.)[0-9A-Za-z_.-]{1,80}")
@@ -87,7 +91,7 @@ def _read_sqs(url: str, transfer: str) -> SqsAddress:
     if parts.query or parts.fragment or "@" in parts.netloc:
         raise BadQueueUrl(f"{EXPECTED}; an SQS address has no user, query or fragment")
     segments = [segment for segment in parts.path.split("/") if segment]
-    name = _queue_name(segments[-1] if segments else parts.netloc)
+    name = _sqs_queue_name(segments[-1] if segments else parts.netloc)
     if not segments:
         return SqsAddress(name)
     endpoint = f"{transfer}://{parts.netloc}"
@@ -143,7 +147,7 @@ def _read_broker(url: str, expected: str) -> tuple[str, str]:
     if not parts.query.startswith("queue=") or "&" in parts.query:
         raise BadQueueUrl(f"{expected}; the name of the queue is missing, or stands not alone: ?queue=NAME")
     name = parts.query.removeprefix("queue=")
-    if name.endswith(".fifo"):
+    if name.endswith(ORDERED_SUFFIX):
         raise BadQueueUrl(f"{expected}; {name!r} is the name of a FIFO queue, which SQS alone has")
     if not BROKER_QUEUE.fullmatch(name):
         rule = "1 to 80 letters, digits, - . and _, not beginning with amq."
@@ -171,9 +175,16 @@ def check_endpoint(endpoint_url: str) -> None:
         raise BadQueueUrl(f"expected an endpoint such as http://127.0.0.1:9324, found {endpoint_url!r}")
 
 
+def _sqs_queue_name(name: str) -> str:
+    if not SQS_QUEUE.fullmatch(name):
+        rule = "1 to 80 letters, digits, - and _, those of FIFO queues ending in .fifo"
+        raise BadQueueUrl(f"{EXPECTED}; {name!r} is no queue name ({rule})")
+    return name
+
+
 def _queue_name(name: str) -> str:
-    if name.endswith(".fifo"):
-        raise BadQueueUrl(f"{EXPECTED}; {name!r} is a FIFO queue, the worker works on standard queues only")
+    if name.endswith(ORDERED_SUFFIX):
+        raise BadQueueUrl(f"{EXPECTED}; {name!r} is the name of a FIFO queue, which SQS alone has")
     if not QUEUE_NAME.fullmatch(name):
         raise BadQueueUrl(f"{EXPECTED}; {name!r} is no queue name (1 to 80 letters, digits, - and _)")
     return name

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from worker.transports.addresses import SqsAddress
+from worker.transports.addresses import ORDERED_SUFFIX, SqsAddress
 from worker.transports.base import (
     Delivery,
     Depth,
@@ -56,7 +56,6 @@ from worker.transports.sqs_wire import (
 )
 
 SYSTEM_ATTRIBUTES: Final = ["SentTimestamp", "ApproximateReceiveCount", "MessageGroupId", TRACE_HEADER]
-ORDERED_SUFFIX: Final = ".fifo"
 BROWSE_LEASE: Final = timedelta(seconds=30)
 BROWSE_WAIT: Final = timedelta(seconds=1)  # a long poll asks all of SQS's servers, a short one only some
 NOT_TRIED: Final = Fault("NotTried", "an earlier request of the same batch failed; it has to be repeated")
