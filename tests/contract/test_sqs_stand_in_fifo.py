@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def clock() -> ShiftedClock:
     return ShiftedClock()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sqs(clock: ShiftedClock) -> Iterator["SQSClient"]:
     with SqsServer(clock=clock) as server:
         session = boto3.session.Session("test", "test", region_name="eu-west-1")
@@ -30,7 +31,8 @@ def sqs(clock: ShiftedClock) -> Iterator["SQSClient"]:
 
 @pytest.fixture
 def url(sqs: "SQSClient") -> str:
-    return sqs.create_queue(QueueName="orders.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    name = f"orders-{uuid4().hex}.fifo"
+    return sqs.create_queue(QueueName=name, Attributes={"FifoQueue": "true"})["QueueUrl"]
 
 
 def send(sqs: "SQSClient", url: str, *bodies: str, **more: Any) -> list[Any]:
@@ -125,7 +127,7 @@ def test_content_based_deduplication_looks_at_the_body_alone(sqs: "SQSClient") -
     """Unless the message has an id of its own."""
     attributes: Any = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
     url = sqs.create_queue(QueueName="content.fifo", Attributes=attributes)["QueueUrl"]
-    attribute = {"name": {"DataType": "String", "StringValue": "x"}}
+    attribute: Any = {"name": {"DataType": "String", "StringValue": "x"}}
     sqs.send_message(QueueUrl=url, MessageBody="same", MessageGroupId="a")
     sqs.send_message(QueueUrl=url, MessageBody="same", MessageGroupId="a", MessageAttributes=attribute)
     send(sqs, url, "a1", MessageBody="same")

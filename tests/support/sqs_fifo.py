@@ -35,7 +35,7 @@ class FifoQueue(Queue):
         seen_at, answer = self._seen.get((scope, deduplication_id), (None, {}))
         if seen_at is not None and now - seen_at < DEDUPLICATION_SECONDS:
             return answer
-        message = self.new_message({name: value for name, value in entry.items() if name != "DelaySeconds"})
+        message = self.new_message(entry)
         message.deduplication_id = deduplication_id
         message.sequence = SEQUENCE_START + 256 * next(self._turns)
         self.messages[message.message_id] = message
@@ -87,7 +87,7 @@ class FifoQueue(Queue):
 
     def _ids(self, entry: Mapping[str, Any]) -> tuple[str, str]:
         group, deduplication_id = entry.get("MessageGroupId"), entry.get("MessageDeduplicationId")
-        if entry.get("DelaySeconds"):
+        if "DelaySeconds" in entry:
             raise SqsError(
                 "InvalidParameterValue",
                 "Reason: The request include parameter that is not valid for this queue type: DelaySeconds",

@@ -112,7 +112,7 @@ class Service:
         )
         if total > MESSAGE_BYTES:
             raise SqsError("BatchRequestTooLong", "The batch is longer than 1048576 bytes")
-        return self._batch(request, Queue.send)
+        return self._batch(request, lambda queue, entry: queue.send(entry))
 
     @staticmethod
     def _delete(queue: Queue, request: Request) -> Answer:

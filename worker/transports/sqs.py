@@ -1,10 +1,10 @@
-"""SQS standard queues through boto3: batches of ten, partial failures entry by entry, two clients."""
+"""SQS queues through boto3, standard and FIFO: batches of ten, failures entry by entry, two clients."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from threading import Event
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
@@ -28,7 +28,6 @@ from worker.transports.limits import (
     VISIBILITY_MAXIMUM,
     WAIT_MAXIMUM,
     message_fault,
-    message_size,
 )
 from worker.transports.sqs_answers import (
     DEPTHS,
@@ -40,12 +39,22 @@ from worker.transports.sqs_answers import (
     url_in,
 )
 from worker.transports.sqs_clients import Clients
+from worker.transports.sqs_entries import Entry, send_entries
 from worker.transports.sqs_errors import (
+    NOT_TRIED,
     RequestRefused,
     error_from,
     foreign_answer,
     lease_fault,
     send_fault,
+)
+from worker.transports.sqs_ordered import (
+    NEW_QUEUE,
+    identified,
+    ordered_fault,
+    ordered_parameters,
+    ordered_queue_faults,
+    send_in_order,
 )
 from worker.transports.sqs_wire import (
     TRACE_HEADER,
@@ -58,22 +67,13 @@ from worker.transports.sqs_wire import (
 SYSTEM_ATTRIBUTES: Final = ["SentTimestamp", "ApproximateReceiveCount", "MessageGroupId", TRACE_HEADER]
 BROWSE_LEASE: Final = timedelta(seconds=30)
 BROWSE_WAIT: Final = timedelta(seconds=1)  # a long poll asks all of SQS's servers, a short one only some
-NOT_TRIED: Final = Fault("NotTried", "an earlier request of the same batch failed; it has to be repeated")
 
 FaultOf = Callable[..., Fault]
 Answer = TypeVar("Answer")
 
 
-class Entry(NamedTuple):
-    """One entry of a batch request: its position in the caller's batch, its parameters, its bytes."""
-
-    position: int
-    parameters: Mapping[str, Any]
-    size: int = 0
-
-
 class SqsTransport:
-    """One SQS standard queue; keeps the `Transport` protocol.
+    """One SQS queue; keeps the `Transport` protocol. A name that ends in `.fifo` is an ordered queue's.
 
     `lease` is the visibility timeout that `create` gives the queue; each receive brings its own.
     A batch of several requests fails as a whole only if its first request does; after a later one,
@@ -133,15 +133,16 @@ class SqsTransport:
         return self._change_visibility([(delivery, lease) for delivery in batch])
 
     def send(self, batch: Sequence[Message]) -> Faults:
-        """As the protocol says; a message that SQS would never take is refused before it is sent."""
-        checked = {position: message_fault(message) for position, message in enumerate(batch)}
-        entries = [
-            Entry(position, send_parameters(message), message_size(message))
-            for position, message in enumerate(batch)
-            if checked[position] is None
-        ]
-        refused = {position: fault for position, fault in checked.items() if fault is not None}
-        return refused | self._in_requests("send_message_batch", entries, send_fault)
+        """As the protocol says; a message that SQS would never take is refused before it is sent.
+
+        On a FIFO queue none overtakes an earlier one of its group, not even one that has to be repeated.
+        """
+        if self.is_ordered:
+            messages = [identified(message) for message in batch]
+            faults, entries = send_entries(messages, ordered_fault, ordered_parameters)
+            return faults | self._send_in_order(entries)
+        faults, entries = send_entries(batch, message_fault, send_parameters)
+        return faults | self._send_entries(entries)
 
     def browse(self, maximum: int) -> list[Delivery]:
         """As the protocol says: received under a short lease and released together, so their count grows."""
@@ -154,7 +155,8 @@ class SqsTransport:
                 if len(seen) == known:
                     break
         finally:
-            self.release([(delivery, timedelta()) for delivery in seen.values()])
+            # a group that is released from its end cannot be received in part
+            self.release([(delivery, timedelta()) for delivery in reversed(seen.values())])
         return list(seen.values())
 
     def depth(self) -> Depth:
@@ -177,7 +179,9 @@ class SqsTransport:
     def check(self) -> list[str]:
         """As the protocol says: queue missing, retention, redrive policy, visibility, message size."""
         try:
-            return self._read(attribute_faults, self._queue_attributes(["All"]))
+            attributes = self._queue_attributes(["All"])
+            faults = self._read(attribute_faults, attributes)
+            return faults + ordered_queue_faults(attributes) if self.is_ordered else faults
         except TransportError as error:
             return [str(error)]
 
@@ -201,6 +205,14 @@ class SqsTransport:
             for position, (delivery, hidden) in enumerate(batch)
         ]
         return self._in_requests("change_message_visibility_batch", entries, lease_fault)
+
+    def _send_entries(self, entries: Sequence[Entry]) -> Faults:
+        return self._in_requests("send_message_batch", entries, send_fault)
+
+    def _send_in_order(self, entries: Sequence[Entry]) -> Faults:
+        by_position = {entry.position: entry for entry in entries}
+        groups = {entry.position: entry.parameters["MessageGroupId"] for entry in entries}
+        return send_in_order(groups, lambda turn: self._send_entries([by_position[one] for one in turn]))
 
     def _in_requests(self, operation: str, entries: Sequence[Entry], fault_of: FaultOf) -> Faults:
         faults: Faults = {}
@@ -260,6 +272,7 @@ class SqsTransport:
             "MessageRetentionPeriod": str(whole_seconds(RETENTION_MAXIMUM)),
             "VisibilityTimeout": str(whole_seconds(self._lease, VISIBILITY_MAXIMUM)),
             "MaximumMessageSize": str(MESSAGE_BYTES_MAXIMUM),
+            **(NEW_QUEUE if self.is_ordered else {}),
         }
         return self._read(url_in, self._called("create_queue", QueueName=self.name, Attributes=attributes))
 

@@ -19,6 +19,15 @@ REFUSED_CODES: Final = frozenset(
 )
 CODE: Final = re.compile(r"(?:.{0,200}[.#])?(\w{1,100})", re.ASCII)
 UNKNOWN_CODE: Final = "unknown"
+REMEDIES: Final = {
+    "NoRegionError": "set [queues] region, or the variable AWS_DEFAULT_REGION",
+    "NoCredentialsError": (
+        "give the machine a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (any for a stand-in)"
+    ),
+}
+"""What to do where boto3 does not even ask, by the name of its error."""
+
+NOT_TRIED: Final = Fault("NotTried", "an earlier request of the same batch failed; it has to be repeated")
 NO_ANSWER: Final = Fault("NoAnswer", "SQS did not say what became of the entry; it has to be repeated")
 
 
@@ -43,7 +52,8 @@ def error_from(queue_name: str, error: Exception) -> TransportError:
     """The transport's error for one of boto3's, or for an answer that it cannot read."""
     if not isinstance(error, ClientError):
         return TransportError(
-            f"queue {queue_name}: SQS could not be asked ({type(error).__name__}); {_remedy('')}"
+            f"queue {queue_name}: SQS could not be asked ({type(error).__name__}); "
+            f"{REMEDIES.get(type(error).__name__) or _remedy('')}"
         )
     code = short_code(error.response.get("Error", {}).get("Code"))
     if code in MISSING_CODES:
