@@ -23,8 +23,8 @@ $(STAMP): setup.cfg pyproject.toml
 
 venv: $(STAMP)  ## Make the virtual environment .venv and install everything into it, to work on the project.
 
-demo: $(STAMP)  ## Run the main job, whole, on this machine: no AWS, no server, no configuration.
-	$(BIN)/shardworker demo
+demo: $(STAMP)  ## Run the main job, whole, on this machine: no AWS, no server. Or on a broker: QUEUE=amqp://...
+	@$(BIN)/shardworker demo $(if $(QUEUE),--queue '$(QUEUE)')
 
 test: $(STAMP)  ## Run every test.
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile

@@ -7,17 +7,18 @@ from typing import Final
 
 from worker.demo.cast import CUSTOMERS, INSERT_LINES, INSERT_ORDERS, PARTNERS, SHARDS, Partner, shard_of
 from worker.demo.place import Place
+from worker.demo.queues import USES
 
 TEMPLATE: Final = Template("""\
-# Made by `shardworker demo`: three queues, three databases and a bucket, all in this directory.
+# Made by `shardworker demo`: three queues, three databases and a bucket.
 # Try the other commands on it with --config and this file's name.
 
 [queues]
-# The embedded queue: one SQLite file in place of SQS. In production: "sqs://queue-name".
+# $kind
 request = [$request]
 response = $response
 failure = $failure
-
+$password$region
 [worker]
 concurrency = 4
 lease = "30s"
@@ -76,12 +77,21 @@ stats_interval = "5s"
 """)
 
 
+EMBEDDED: Final = 'The embedded queue: one SQLite file in place of SQS. In production: "sqs://queue-name".'
+ON_A_BROKER: Final = "On the broker that was named; they stay there when this directory is removed."
+
+
 def configuration(place: Place) -> str:
     """The text of the demo's configuration file."""
+    requests, results, failures = (_quoted(place.queues.url_of(use)) for use in USES)
+    password = None if place.queues.password is None else str(place.password)
     return TEMPLATE.substitute(
-        request=_quoted(place.queue_url("requests")),
-        response=_quoted(place.queue_url("results")),
-        failure=_quoted(place.queue_url("failures")),
+        kind=ON_A_BROKER if place.queues.names else EMBEDDED,
+        request=requests,
+        response=results,
+        failure=failures,
+        password=_setting("password_file", password),
+        region=_setting("region", place.queues.region),
         state=_quoted(str(place.state)),
         insert_orders=_quoted(INSERT_ORDERS),
         insert_lines=_quoted(INSERT_LINES),
@@ -99,6 +109,10 @@ def _partner(partner: Partner) -> str:
         f"customers = [{_listed(customers)}]\n"
         f"types = [{_listed(partner.types)}]\n"
     )
+
+
+def _setting(name: str, value: str | None) -> str:
+    return "" if value is None else f"{name} = {_quoted(value)}\n"
 
 
 def _listed(texts: Iterable[str]) -> str:

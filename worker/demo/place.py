@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from worker.demo.queues import DemoQueues, embedded_queues
+
 MARKER: Final = ".shardworker-demo"
 MARKER_TEXT: Final = "Made by `shardworker demo`, which replaces this directory when it runs again.\n"
 
@@ -25,6 +27,7 @@ class Place:
     """The paths and addresses of a demo; `directory` is absolute."""
 
     directory: Path
+    queues: DemoQueues
 
     @property
     def config(self) -> Path:
@@ -46,17 +49,20 @@ class Place:
         """The worker's own directory."""
         return self.directory / "state"
 
-    def queue_url(self, name: str) -> str:
-        """The URL of an embedded queue; all of them share one file."""
-        return f"sql://{quote(str(self.directory / 'queues.db'))}?queue={name}"
+    @property
+    def password(self) -> Path:
+        """The file of the broker's password, where it has one."""
+        return self.directory / "broker.password"
 
     def shard_url(self, name: str) -> str:
         """The URL of an SQLite shard."""
         return f"sqlite:///{quote(str(self.directory / name))}.db"
 
 
-def make_place(directory: Path) -> Place:
+def make_place(directory: Path, queues: DemoQueues | None = None) -> Place:
     """Make the directory, empty but for its marker, in place of an earlier demo's.
+
+    Without `queues`, on a broker, they are embedded in the directory.
 
     Raises:
         DirectoryTaken: it holds something, or is something, that no demo made.
@@ -67,7 +73,7 @@ def make_place(directory: Path) -> Place:
         _clear(directory)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / MARKER).write_text(MARKER_TEXT, encoding="utf-8")
-    place = Place(directory)
+    place = Place(directory, queues or embedded_queues(directory))
     place.bucket.mkdir()
     place.state.mkdir()
     return place

@@ -63,6 +63,11 @@ def print_ways_on(place: Place, stream: Sequence[Sent], findings: Findings) -> N
     ):
         print_line(f"  {_program()} {arguments} --config {config}   # {purpose}")
     print_line(f"The worker's log: {_shown(place.log)}")
+    if place.queues.names:
+        print_line(
+            f"On the broker stay the queues {', '.join(place.queues.names)} until you remove them: "
+            "docs/queues.md says how."
+        )
 
 
 def _print_outcomes(stream: Sequence[Sent], findings: Findings) -> None:

@@ -13,6 +13,7 @@ from worker.demo.desk import Desk
 from worker.demo.findings import look
 from worker.demo.place import Place, make_place
 from worker.demo.proof import prove
+from worker.demo.queues import DemoQueues, check_server
 from worker.demo.report import print_report, print_verdicts, print_ways_on
 from worker.demo.stage import build, send
 from worker.demo.stream import Sent, make_stream
@@ -20,15 +21,20 @@ from worker.demo.worker_process import Pace, running_worker, wait_until_settled
 from worker.transports.factory import open_transport
 
 
-def run_demo(directory: Path) -> bool:
+def run_demo(directory: Path, queues: DemoQueues | None = None) -> bool:
     """Run the demo in the directory, and print what came of it; whether every proof holds.
+
+    Its queues are embedded in the directory, or those that are given.
 
     Raises:
         DirectoryTaken: the directory holds what no demo made.
         DemoFailed: it could not be carried to its end.
+        TransportError: the broker does not take the queues or a message.
         OSError: the directory cannot be written to.
     """
-    place = make_place(directory)
+    if queues is not None:
+        check_server(queues)
+    place = make_place(directory, queues)
     settings = build(place)
     stream = make_stream(Desk(place.bucket))
     print_line(
@@ -51,7 +57,7 @@ def _work_off(place: Place, settings: Settings, stream: Sequence[Sent]) -> Pace:
         with running_worker(place) as process, _progress() as progress:
             task = progress.add_task("settled", total=len(stream))
             return wait_until_settled(
-                process, requests, len(stream), lambda settled: progress.update(task, completed=settled)
+                process, place.state, len(stream), lambda settled: progress.update(task, completed=settled)
             )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 
 from config.load import load_settings
 from config.settings import Settings
@@ -20,7 +21,9 @@ from worker.transports.factory import open_transport
 
 def build(place: Place) -> Settings:
     """Write the configuration and create what it names; the settings that the worker will read."""
-    place.config.write_text(configuration(place), encoding="utf-8")
+    _write_privately(place.config, configuration(place))
+    if place.queues.password is not None:
+        _write_privately(place.password, place.queues.password)
     settings = load_settings(place.config, {}).settings
     queues = settings.queues
     for url in (*queues.request, queues.response, queues.failure):
@@ -32,6 +35,12 @@ def build(place: Place) -> Settings:
             earlier = [key for key in EARLIER_ORDERS if shard_of(key.customer_id) == name]
             create_tables(shards.get(name), earlier)
     return settings
+
+
+def _write_privately(path: Path, text: str) -> None:
+    # a database's URL may hold a password as well
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
 
 
 def send(queue: Transport, stream: Sequence[Sent]) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple, NoReturn
 
+from worker.cli.stats_workers import see_workers
 from worker.demo.failures import DemoFailed
 from worker.demo.place import Place
-from worker.transports.base import Transport
 
 TICK_SECONDS: Final = 0.05
 STALL_SECONDS: Final = 60.0
@@ -71,8 +71,12 @@ class Pace(NamedTuple):
     work_seconds: float
 
 
-def wait_until_settled(process: Worker, queue: Transport, total: int, advance: Callable[[int], None]) -> Pace:
-    """Wait until the queue is empty, telling `advance` how many of the `total` messages are settled.
+def wait_until_settled(
+    process: Worker, state_directory: Path, total: int, advance: Callable[[int], None]
+) -> Pace:
+    """Wait until all messages are settled, telling `advance` how many of the `total` are.
+
+    The worker is asked, at its socket: not every queue can tell how many messages it holds for somebody.
 
     Raises:
         DemoFailed: the worker ended before, or settled nothing for a minute.
@@ -82,10 +86,10 @@ def wait_until_settled(process: Worker, queue: Transport, total: int, advance: C
     begun_at: float | None = None
     while settled < total:
         _pause(process)
-        now, before, depth = time.monotonic(), settled, queue.depth()
-        settled = total - sum(depth)
+        now, before, seen = time.monotonic(), settled, see_workers(state_directory)
+        settled = max(settled, sum(worker.status.settled for worker in seen))
         advance(settled)
-        if begun_at is None and depth.waiting < total:
+        if begun_at is None and any(worker.status.in_hand for worker in seen):
             begun_at = now
         if settled > before:
             moved_at = now
