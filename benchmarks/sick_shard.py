@@ -132,8 +132,9 @@ def places(servers: list[PostgreSQLServer], proxy: SickProxy) -> list[Place]:
         server = servers[number % 2]
         name = f"s{number:02}"
         server.create_database(name)
-        url = server.url(name)
-        worker_url = url.replace(f":{server.port}/", f":{proxy.port}/") if name == SICK else url
+        url = worker_url = server.url(name)
+        if name == SICK:
+            worker_url = server.url(name, connect_seconds=3).replace(f":{server.port}/", f":{proxy.port}/")
         made.append(Place(name, url, worker_url, f"db{number // SHARDS_PER_SERVER}.internal:5432"))
     return made
 

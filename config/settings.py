@@ -114,6 +114,9 @@ class Shard(Section):
     tls: Literal["off", "prefer", "require", "verify"] = "prefer"
     tls_ca_file: Path | None = None
     pooler: bool = False
+    connect_timeout: Duration = Field(
+        default=timedelta(seconds=3), ge=timedelta(seconds=1), le=timedelta(minutes=1)
+    )
     lock_timeout: Duration = timedelta(seconds=5)
     statement_timeout: Duration = timedelta(minutes=5)
 

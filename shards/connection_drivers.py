@@ -14,7 +14,7 @@ from sqlalchemy import URL
 
 from config import settings
 from shards.connection_tls import NoEncryptedConnection, shared_context
-from shards.engine_options import CONNECT_TIMEOUT_SECONDS, patience_seconds
+from shards.engine_options import connect_seconds, patience_seconds
 
 Connect = Callable[[Any, Any, Any, dict[str, Any]], Any]
 Result = TypeVar("Result")
@@ -47,6 +47,7 @@ def _open_postgresql(section: settings.Shard, tls: str | None, parameters: dict[
             raise NoEncryptedConnection(tls) from error
         raise
     connection.patience_seconds = patience_seconds(section)
+    connection.cancel_seconds = connect_seconds(section)
     return connection
 
 
@@ -112,6 +113,8 @@ class PatientPostgreSQL(psycopg.Connection[Any]):
     """
 
     patience_seconds: float | None = None
+    cancel_seconds: float | None = None
+    """How long the server has to cancel a statement; without it, it is not asked to."""
     opening: Sequence[str] = ()
     """What goes to the server with the next statement: see shards/postgresql.py."""
     closing = ""
@@ -143,21 +146,20 @@ class PatientPostgreSQL(psycopg.Connection[Any]):
             while True:
                 ready = yield wanted
                 if ready == NOTHING_CAME and time.monotonic() >= deadline:
-                    # whoever waits so shortly, for a ping, asks whether the server lives
-                    if is_cancelled or seconds <= CONNECT_TIMEOUT_SECONDS:
+                    if is_cancelled or self.cancel_seconds is None:
                         raise ServerSilent
-                    self._ask_to_cancel()
-                    is_cancelled, deadline = True, time.monotonic() + CONNECT_TIMEOUT_SECONDS
+                    self._ask_to_cancel(self.cancel_seconds)
+                    is_cancelled, deadline = True, time.monotonic() + self.cancel_seconds
                 wanted = waiting.send(ready)
         except StopIteration as done:
             result: Result = done.value
             return result
 
-    def _ask_to_cancel(self) -> None:
+    def _ask_to_cancel(self, seconds: float) -> None:
         if not psycopg.capabilities.has_cancel_safe():
             raise ServerSilent  # the other way to ask has no time-out
         try:
-            self.cancel_safe(timeout=CONNECT_TIMEOUT_SECONDS)
+            self.cancel_safe(timeout=seconds)
         except psycopg.Error as error:
             raise ServerSilent from error
 
@@ -188,14 +190,20 @@ class PatientPyMySQL(pymysql.connections.Connection):
 
 @contextmanager
 def patience(connection: Any, seconds: float | None) -> Iterator[None]:
-    """Wait for each answer of the server for so long at most, inside the block."""
-    name = {PatientPostgreSQL: "patience_seconds", PatientPyMySQL: "_read_timeout"}.get(type(connection))
-    if name is None:
-        yield
-        return
-    usual = getattr(connection, name)
-    setattr(connection, name, seconds)
+    """Wait for each answer of the server for so long at most, inside the block, and cancel nothing."""
+    inside: dict[type, dict[str, float | None]] = {
+        PatientPostgreSQL: {"patience_seconds": seconds, "cancel_seconds": None},
+        PatientPyMySQL: {"_read_timeout": seconds},
+    }
+    shorter = inside.get(type(connection), {})
+    usual = {name: getattr(connection, name) for name in shorter}
+    _set_attributes(connection, shorter)
     try:
         yield
     finally:
-        setattr(connection, name, usual)
+        _set_attributes(connection, usual)
+
+
+def _set_attributes(connection: Any, values: dict[str, float | None]) -> None:
+    for name, value in values.items():
+        setattr(connection, name, value)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DisconnectionError
 from config import settings
 from shards import failure_codes
 from shards.connection_drivers import connector, patience
-from shards.engine_options import CONNECT_TIMEOUT_SECONDS
+from shards.engine_options import connect_seconds
 from shards.failures import KnownFailure, failure_of, is_from_standby
 from shards.guard import PartConnection
 
@@ -48,7 +48,7 @@ def listen(engine: Engine, section: settings.Shard, clock: Callable[[], float] =
     if section.password_file is not None:
         _read_password_at_connect(engine, section.password_file)
     if engine.dialect.name != "sqlite":
-        _ping_after_idleness(engine, clock)
+        _ping_after_idleness(engine, connect_seconds(section), clock)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "do_connect", _open_existing_file)
         event.listen(engine, "connect", _set_pragmas)
@@ -72,7 +72,7 @@ def _read_password_at_connect(engine: Engine, path: Path) -> None:
     event.listen(engine, "do_connect", set_password)
 
 
-def _ping_after_idleness(engine: Engine, clock: Callable[[], float]) -> None:
+def _ping_after_idleness(engine: Engine, patience_seconds: int, clock: Callable[[], float]) -> None:
     # a ping is a round trip: a connection that was in use a moment ago is taken to be alive
     def note_use(_connection: Any, record: Any) -> None:
         record.info[LAST_USED] = clock()
@@ -80,15 +80,15 @@ def _ping_after_idleness(engine: Engine, clock: Callable[[], float]) -> None:
     def ping(connection: Any, record: Any, _proxy: Any) -> None:
         now = clock()
         if now - record.info.get(LAST_USED, now) > PING_AFTER_SECONDS:
-            _ping(engine, connection)
+            _ping(engine, connection, patience_seconds)
 
     event.listen(engine, "checkin", note_use)
     event.listen(engine, "checkout", ping)
 
 
-def _ping(engine: Engine, connection: Any) -> None:
+def _ping(engine: Engine, connection: Any, patience_seconds: int) -> None:
     try:
-        with patience(connection, CONNECT_TIMEOUT_SECONDS):
+        with patience(connection, patience_seconds):
             engine.dialect.do_ping(connection)
     except engine.dialect.loaded_dbapi.Error as error:
         raise DisconnectionError from error  # the pool opens another one in its place

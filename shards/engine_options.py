@@ -8,7 +8,6 @@ from sqlalchemy import URL
 from config import settings
 from shards.connection_tls import mysqlclient_arguments, postgresql_arguments
 
-CONNECT_TIMEOUT_SECONDS: Final = 3
 SOCKET_GRACE_SECONDS: Final = 10  # the server's own statement time-out shall come first
 
 # The server's side of the connection: a worker whose machine vanished would hold its part's locks for hours.
@@ -38,7 +37,7 @@ def _sqlite(section: settings.Shard) -> dict[str, Any]:
 
 def _postgresql(section: settings.Shard) -> dict[str, Any]:
     return {
-        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "connect_timeout": connect_seconds(section),
         "application_name": "shardworker",
         "keepalives_idle": 30,
         "keepalives_interval": 10,
@@ -61,6 +60,11 @@ def _through_pooler() -> dict[str, Any]:
     return {"prepare_threshold": None}
 
 
+def connect_seconds(section: settings.Shard) -> int:
+    """How long connecting may take, and every other question whether a server lives."""
+    return _seconds(section.connect_timeout)
+
+
 def patience_seconds(section: settings.Shard) -> int:
     """How long a connection waits for one answer of its server: a little longer than a statement may take."""
     return _seconds(section.statement_timeout) + SOCKET_GRACE_SECONDS
@@ -69,7 +73,7 @@ def patience_seconds(section: settings.Shard) -> int:
 def _mysql(section: settings.Shard) -> dict[str, Any]:
     socket_seconds = patience_seconds(section)
     return {
-        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "connect_timeout": connect_seconds(section),
         "read_timeout": socket_seconds,
         "write_timeout": socket_seconds,
     }

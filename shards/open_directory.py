@@ -128,6 +128,7 @@ def _granted(catalog: Catalog, partner_ids: Sequence[str]) -> dict[str, tuple[Gr
 
 def _hurried(section: ShardSection) -> ShardSection:
     limits = {
+        "connect_timeout": min(section.connect_timeout, CATALOG_TIMEOUT),
         "lock_timeout": min(section.lock_timeout, CATALOG_TIMEOUT),
         "statement_timeout": min(section.statement_timeout, CATALOG_TIMEOUT),
     }

@@ -68,10 +68,12 @@ def opened(
             server = servers[0] if name in sick else servers[1]
             database = f"{name}_{next(DATABASES)}"
             server.create_database(database)
-            url = server.url(database)
-            worker_url = url.replace(f":{server.port}/", f":{proxy.port}/") if name in sick else url
+            url = worker_url = server.url(database)
+            if name in sick:
+                worker_url = server.url(database, connect_seconds=2)
+                worker_url = worker_url.replace(f":{server.port}/", f":{proxy.port}/")
             host = "db0" if name in SICK else "db1"
-            places.append(Place(name, url, f"{worker_url}?connect_timeout=2", host))
+            places.append(Place(name, url, worker_url, host))
         try:
             yield ServerWorld(world, places), proxy
         finally:

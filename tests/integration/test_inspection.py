@@ -82,7 +82,7 @@ def test_a_server_that_only_reads_is_found_out(shard: Shard) -> None:
 def test_what_a_session_should_not_be_is_told(server: PostgreSQLServer, shard: Shard) -> None:
     """A zone of its own, no time-outs: as behind a pooler that drops a session's options."""
     execute(shard, "ALTER DATABASE shard SET timezone = 'Europe/Berlin'")
-    bare = shard_at(f"{server.url('shard')}?options=%20")
+    bare = shard_at(f"{server.url('shard')}&options=%20")
     texts = doubts(bare)
     bare.close()
     execute(shard, "ALTER DATABASE shard RESET timezone")
@@ -94,7 +94,7 @@ def test_what_a_session_should_not_be_is_told(server: PostgreSQLServer, shard: S
 
 def test_another_isolation_is_wrong(mariadb_url: str) -> None:
     """Parts are promised READ COMMITTED, but what the URL says itself wins."""
-    shard = shard_at(f"{mariadb_url}?init_command=SET+SESSION+tx_isolation%3D'SERIALIZABLE'")
+    shard = shard_at(f"{mariadb_url}&init_command=SET+SESSION+tx_isolation%3D'SERIALIZABLE'")
     texts = [remark.text for remark in inspect_session(shard, time.time, 20) if remark.is_wrong]
     shard.close()
 

@@ -228,7 +228,7 @@ def test_each_customer_s_database_has_its_own_inbox_and_data(either_shard: Shard
 
 def test_a_server_without_strict_mode_cuts_no_value(mariadb_url: str) -> None:
     """The worker's sessions are strict whatever the server's own mode is, and keep the rest of that mode."""
-    shard = shard_at(mariadb_url + "?sql_mode=ANSI_QUOTES")
+    shard = shard_at(mariadb_url + "&sql_mode=ANSI_QUOTES")
     failure = failure_of_work(
         shard, statement("INSERT INTO orders (order_no, name) VALUES (1, 'longer than')")
     )
@@ -242,7 +242,7 @@ def test_a_server_without_strict_mode_cuts_no_value(mariadb_url: str) -> None:
 
 def test_a_statement_of_the_url_s_own_wins_and_stays(mariadb_url: str) -> None:
     """Also after a session was taken back for the next part."""
-    shard = shard_at(mariadb_url + "?init_command=SET+innodb_lock_wait_timeout%3D7")
+    shard = shard_at(mariadb_url + "&init_command=SET+innodb_lock_wait_timeout%3D7")
     found: list[object] = []
 
     def work(connection: Connection) -> bytes:

@@ -117,10 +117,11 @@ def _places(server: PostgreSQLServer, proxy: SickProxy) -> list[Place]:
     for number in range(SHARDS):
         name = f"s{number:02}"
         server.create_database(name)
-        url = server.url(name)
-        worker_url = url.replace(f":{server.port}/", f":{proxy.port}/") if name == SICK else url
+        url = worker_url = server.url(name)
+        if name == SICK:
+            worker_url = server.url(name, connect_seconds=2).replace(f":{server.port}/", f":{proxy.port}/")
         host = f"db{number // SHARDS_PER_SERVER}.internal:5432"
-        places.append(Place(name, url, f"{worker_url}?connect_timeout=2", host))
+        places.append(Place(name, url, worker_url, host))
     return places
 
 

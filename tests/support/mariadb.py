@@ -15,6 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import create_engine, text
 
 from tests.support.private_server import (
+    CONNECT_SECONDS,
     PASSWORD,
     free_port,
     give_away,
@@ -78,10 +79,12 @@ class MariaDBServer:
         password: str | None = PASSWORD,
         driver: str = "mariadb+pymysql",
         port: int | None = None,
+        connect_seconds: int = CONNECT_SECONDS,
     ) -> str:
         """The URL of one of its databases, as a shard's settings take it; `port` is a proxy's."""
         login = user if password is None else f"{user}:{password}"
-        return f"{driver}://{login}@127.0.0.1:{port or self.port}/{database}"
+        place = f"{login}@127.0.0.1:{port or self.port}/{database}"
+        return f"{driver}://{place}?connect_timeout={connect_seconds}"
 
     def create_database(self, database: str) -> None:
         """Make an empty database."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import NullPool, create_engine, text
 
 from tests.support.private_server import (
+    CONNECT_SECONDS,
     PASSWORD,
     free_port,
     give_away,
@@ -42,10 +43,13 @@ class PostgreSQLServer:
     settings: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
 
-    def url(self, database: str, *, password: str | None = PASSWORD) -> str:
+    def url(
+        self, database: str, *, password: str | None = PASSWORD, connect_seconds: int = CONNECT_SECONDS
+    ) -> str:
         """The URL of one of its databases, as a shard's settings take it."""
         user = "postgres" if password is None else f"postgres:{password}"
-        return f"postgresql+psycopg://{user}@127.0.0.1:{self.port}/{database}"
+        place = f"{user}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql+psycopg://{place}?connect_timeout={connect_seconds}"
 
     def create_database(self, database: str) -> None:
         """Make an empty database."""

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 import pytest
 
 PASSWORD = "s3cret-of-the-tests"
+CONNECT_SECONDS = 30
+"""How long a test waits to be connected where silence is not its subject: a machine may stall for seconds."""
 REQUIRED = "SHARDWORKER_TEST_SERVERS"
 UNPRIVILEGED_USER = "nobody"
 FIRST_PORT, LAST_PORT = 15000, 32000

@@ -105,7 +105,7 @@ def test_a_connection_is_pinged_only_after_it_was_idle(monkeypatch: pytest.Monke
     pings: list[float] = []
     engine = create_engine("sqlite://", poolclass=QueuePool)
     monkeypatch.setattr(engine.dialect, "do_ping", lambda _: pings.append(now))
-    engine_events._ping_after_idleness(engine, lambda: now)
+    engine_events._ping_after_idleness(engine, 3, lambda: now)
     for seconds in (0.0, 0.0, 30.0, 30.1, 1.0):
         now += seconds
         with engine.connect():

@@ -183,19 +183,20 @@ def test_postgresql_is_told_its_time_outs_when_it_connects() -> None:
     """In milliseconds, with keep-alives that notice a dead peer."""
     arguments = connect_arguments(
         make_url("postgresql+psycopg://w@db/c"),
-        section("-", lock_timeout="250ms", statement_timeout="90s"),
+        section("-", connect_timeout="7s", lock_timeout="250ms", statement_timeout="90s"),
     )
 
     assert arguments["options"].startswith("-c lock_timeout=250 -c statement_timeout=90000 ")
-    assert arguments["connect_timeout"] == 3
+    assert arguments["connect_timeout"] == 7
 
 
 def test_mariadb_is_told_its_time_outs_when_it_connects() -> None:
     """In whole seconds, never zero; the socket gives up a little after the server should have."""
-    values = section("-", lock_timeout="250ms", statement_timeout="90s")
+    values = section("-", connect_timeout="7s", lock_timeout="250ms", statement_timeout="90s")
     mariadb = connect_arguments(make_url("mariadb+pymysql://w@db/c"), values)
     mysql = connect_arguments(make_url("mysql+pymysql://w@db/c"), values)
 
+    assert mariadb["connect_timeout"] == mysql["connect_timeout"] == 7
     assert mariadb["read_timeout"] == mysql["write_timeout"] == 100
     assert "innodb_lock_wait_timeout = 1" in session_statement(values, is_mariadb=False)
     assert "max_statement_time = 90.0" in session_statement(values, is_mariadb=True)
