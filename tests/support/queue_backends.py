@@ -92,7 +92,7 @@ def postgresql_backend(server: PostgreSQLServer) -> Backend:
     """The embedded queue in a database of its own."""
     database = f"queues_{uuid4().hex}"
     server.create_database(database)
-    return Backend(lambda queue: f"sql+{server.url(database)}?queue={queue}", ShiftedClock())
+    return Backend(lambda queue: f"sql+{server.url(database)}&queue={queue}", ShiftedClock())
 
 
 @contextmanager
