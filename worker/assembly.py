@@ -110,7 +110,7 @@ class _Assembler:
             options.limit,
             on_limit=lambda: tell("limit"),
             on_empty=lambda: tell("empty"),
-            receivers=len(self._urls),
+            queues=len(self._urls),
         )
         keepalive = None if options.keepalive is None else options.keepalive.total_seconds()
         self._leases = Leases(settings.worker.lease.total_seconds(), clock, keepalive)
@@ -141,13 +141,15 @@ class _Assembler:
         ways = Ways(lanes.admit, limited.offer, lanes.offer, settler.settle, running_results.note_conclusion)
         opener = Opener(settings, store, signatures)
         intake = Intake(settings, router, fetcher, opener, shards, ways, clock)
-        preparer = Preparer(intake.take, settler.settle, stop)
+        preparer = Preparer(intake.take, settler.settle, stop, settings.worker.prepare_threads)
         return Assembly(
             stop=stop,
             room=self._room,
             leases=self._leases,
             queues=queues,
-            receivers=tuple(self._receiver(source, preparer) for source in queues.requests),
+            receivers=tuple(
+                self._receiver(source, preparer, priority) for priority, source in enumerate(queues.requests)
+            ),
             preparer=preparer,
             intake=intake,
             router=router,
@@ -194,8 +196,9 @@ class _Assembler:
             tally.note_delivery,
         )
 
-    def _receiver(self, source: Transport, preparer: Preparer) -> Receiver:
-        polling = Polling(self._settings.worker.lease, self._options.fetch_size, self._options.sleep)
+    def _receiver(self, source: Transport, preparer: Preparer, priority: int) -> Receiver:
+        lease, options = self._settings.worker.lease, self._options
+        polling = Polling(lease, options.fetch_size, options.sleep, priority)
         return Receiver(source, polling, self._room, self._leases, preparer.put, self._clock, self._stop)
 
 

@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 from worker.backoff import half_jitter
 from worker.clock import Clock
 from worker.pulse import doing
+from worker.ranked_queue import RankedQueue
 
 Item = TypeVar("Item")
 
@@ -31,20 +32,28 @@ class Batcher(Generic[Item]):
 
     `flush` returns the items that must be tried again; they go first in the next batch, after a back-off
     that grows while nothing gets through. Nothing is dropped before `close` and the end of its patience.
+    Items of a lower `rank` go before others that wait, equals as they came.
     """
 
-    def __init__(self, flush: Callable[[list[Item]], list[Item]], pace: Pace, clock: Clock) -> None:
+    def __init__(
+        self,
+        flush: Callable[[list[Item]], list[Item]],
+        pace: Pace,
+        clock: Clock,
+        rank: Callable[[Item], int] = lambda _: 0,
+    ) -> None:
         self._flush = flush
         self._pace = pace
         self._clock = clock
-        self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._rank = rank
+        self._items: RankedQueue[Item | None] = RankedQueue()
         self._hurried = False
         self._closing = False
         self._tries = 0
 
     def put(self, item: Item) -> None:
         """Add an item; never waits."""
-        self._items.put(item)
+        self._items.put(item, self._rank(item))
 
     @property
     def is_stuck(self) -> bool:

@@ -72,6 +72,7 @@ class Drain:
         assembly = self._assembly
         assembly.stop.set()
         assembly.room.close()
+        assembly.preparer.hurry()
         assembly.work.stop()
         assembly.limited.stop()
         for job in assembly.intake.jobs():
@@ -117,7 +118,7 @@ class Drain:
         # A long poll cannot be broken off. Left alone, it could take messages out of sight for a whole lease,
         # those first of all that were released a moment ago.
         self._wait_while_alive("receive-", POLL_PATIENCE_SECONDS)
-        assembly.preparer.close(self._settings.worker.prepare_threads)
+        assembly.preparer.close()
         for stage in assembly.settler.stages().values():
             stage.close()
         if not abandoned:

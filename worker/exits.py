@@ -81,8 +81,8 @@ class Exits:
         self._lock = threading.Lock()
         self._leaving = 0
         ack_pace = Pace(ack_linger.total_seconds(), lambda: True)
-        self.acks: Batcher[Exit] = Batcher(self._ack, ack_pace, clock)
-        self.releases: Batcher[Exit] = Batcher(self._release, AT_ONCE, clock)
+        self.acks: Batcher[Exit] = Batcher(self._ack, ack_pace, clock, _priority_of_exit)
+        self.releases: Batcher[Exit] = Batcher(self._release, AT_ONCE, clock, _priority_of_exit)
 
     @property
     def leaving(self) -> int:
@@ -174,7 +174,16 @@ class Exits:
         self._note_delivery(event, fields)
         # What comes again has failed now if a try was counted; a shard that is away counts none.
         failed = fields["outcome"] in FAILED or (event == "job.released" and fields["attempt"] > 0)
-        self._room.leave(settled=settled and not one.resent, failed=failed)
+        self._room.leave(settled=settled and not one.resent, failed=failed, priority=one.held.priority)
+
+
+def priority_of(settlement: Settlement) -> int:
+    """How urgent the queue of a job's delivery is; 0 is the most urgent."""
+    return settlement.held[0].priority
+
+
+def _priority_of_exit(one: Exit) -> int:
+    return one.held.priority
 
 
 def _put_each(stage: Batcher[Exit], settlement: Settlement) -> None:

@@ -1,12 +1,11 @@
 """A delivery in hand, and the count of them: never more than there is room for."""
 
-import math
 import threading
-from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from worker.shares import Shares
 from worker.transports.base import Delivery, Transport
 from worker.transports.limits import BATCH_COUNT_MAXIMUM
 
@@ -17,6 +16,7 @@ class Held:
 
     `expires_at` (monotonic seconds) is written by the lease keeper alone; `lost` is set once and for all
     when the lease ran out: another worker may have the message, so it is neither acked nor released here.
+    `priority` is the place of its queue among the request queues: 0 is the most urgent.
     `sqs_requests` and `s3_requests` are what it has cost so far; a lost update there costs a line's accuracy.
     """
 
@@ -28,6 +28,7 @@ class Held:
     lost: threading.Event = field(default_factory=threading.Event, repr=False)
     prepared_at: float | None = None
     copied: bool = False
+    priority: int = 0
     sqs_requests: float = 0.0
     s3_requests: int = 0
 
@@ -44,8 +45,8 @@ class Room:
 
     Thread-safe. `on_limit` and `on_empty` are called without the lock, by the thread that brought it about.
     Places are reserved before a receive and given back for what it did not bring, so a poll under way
-    never brings more than there is room for. Who comes first is served first, and leaves something for each
-    of the `receivers`: an idle queue's long poll must not hold all the places that a busy one needs.
+    never brings more than there is room for. Several `queues` are known by their priority, and have their
+    `Shares`: the more urgent is served first, and no other takes the places that it needs.
     """
 
     def __init__(
@@ -54,11 +55,11 @@ class Room:
         limit: int | None,
         on_limit: Callable[[], None],
         on_empty: Callable[[], None],
-        receivers: int = 1,
+        queues: int = 1,
     ) -> None:
         self.capacity = capacity
-        self._receivers = receivers
-        self._queue: deque[object] = deque()
+        self._shares = Shares(queues)
+        self._waiting: list[int] = []
         self._condition = threading.Condition()
         self._taken = 0
         self._reserved = 0
@@ -70,25 +71,36 @@ class Room:
         self._on_empty = on_empty
         self._closed = False
 
-    def reserve(self, wanted: int, linger_seconds: float) -> int:
+    @property
+    def is_tight(self) -> bool:
+        """Whether there are fewer places than queues: one queue's poll can keep another's from beginning."""
+        return self._shares.are_few(self._places())
+
+    def reserve(self, wanted: int, linger_seconds: float, priority: int = 0) -> int:
         """Up to `wanted` places, at least one; waits for the first, then up to the linger for the rest.
 
-        Returns 0 when the room was closed: nothing more is to be received.
+        Returns 0 when the room was closed: nothing more is to be received. Each queue asks once at a time.
         """
-        turn = object()
         with self._condition:
-            self._queue.append(turn)
-            self._condition.wait_for(lambda: self._closed or (self._free() > 0 and self._queue[0] is turn))
-            self._condition.wait_for(lambda: self._closed or self._free() >= wanted, linger_seconds)
-            places = min(wanted, math.ceil(self._free() / self._receivers))
+            self._waiting.append(priority)
+            places = 0
+            while not places and not self._closed:
+                self._condition.wait_for(lambda: self._closed or self._is_next(priority))
+                self._condition.wait_for(
+                    lambda: self._closed or self._free(priority) >= wanted, linger_seconds
+                )
+                # the linger of one ends for all that come before it
+                places = min(wanted, self._free(priority)) if self._is_next(priority) else 0
+            self._waiting.remove(priority)
             self._reserved += places
-            self._queue.remove(turn)
+            self._shares.reserve(priority, places)
             self._condition.notify_all()
             return places
 
-    def fill(self, reserved: int, received: int) -> None:
+    def fill(self, reserved: int, received: int, priority: int = 0) -> None:
         """A receive ended: of `reserved` places, `received` are taken now and the rest is free again."""
         with self._condition:
+            self._shares.fill(priority, reserved, received)
             self._reserved -= reserved
             self._taken += received
             self._condition.notify_all()
@@ -96,12 +108,13 @@ class Room:
         if empty:
             self._on_empty()
 
-    def leave(self, *, settled: bool, failed: bool = False) -> None:
+    def leave(self, *, settled: bool, failed: bool = False, priority: int = 0) -> None:
         """One delivery is out of hand; `settled` when it was acked, which counts against the limit.
 
         `failed`: it ended in a failure, for good or, not settled, to be tried again.
         """
         with self._condition:
+            self._shares.leave(priority)
             self._taken -= 1
             self._settled += settled
             self._failed += settled and failed
@@ -146,10 +159,15 @@ class Room:
     def _is_left(self) -> bool:
         return self._closed and self._taken == 0 and self._reserved == 0
 
-    def _free(self) -> int:
-        if self._closed:
-            return 0
-        free = self.capacity - self._taken - self._reserved
-        if self._limit is not None:
-            free = min(free, self._limit - self._settled - self._taken - self._reserved)
-        return free
+    def _is_next(self, priority: int) -> bool:
+        """Whether the queue may have places before all others that wait and may have some."""
+        order = self._shares.order
+        before = (one for one in self._waiting if order(one) < order(priority))
+        return self._free(priority) > 0 and not any(self._free(one) > 0 for one in before)
+
+    def _free(self, priority: int) -> int:
+        return 0 if self._closed else self._shares.free(priority, self._places())
+
+    def _places(self) -> int:
+        """How many places there are, taken or not."""
+        return self.capacity if self._limit is None else min(self.capacity, self._limit - self._settled)

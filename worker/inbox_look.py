@@ -41,8 +41,8 @@ class OfferTask(Protocol):
 class LookUp:
     """Asks one inbox, of a shard and schema, what it knows of a job: reports the rows, by customer.
 
-    All `placements` are in that shard and schema. `job_key` is what the lane knows the job by, `held_since`
-    (monotonic seconds) when its message was received.
+    All `placements` are in that shard and schema. `job_key` is what the lane knows the job by, `held` the
+    delivery that it came with.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class LookUp:
         job_key: Hashable,
         placements: Sequence[Placement],
         report: Callable[[Rows | Deferral], None],
-        held_since: float,
+        held: Held,
     ) -> None:
         self._shards = shards
         self._job_id = identity.job_id
@@ -60,7 +60,8 @@ class LookUp:
         self._report = report
         self.partner_id: str = identity.partner_id
         self.job_key = job_key
-        self.held_since = held_since
+        self.held_since = held.started_at
+        self.priority = held.priority
         self.placements = placements
         self.shard_name = placements[0].shard
 
@@ -116,7 +117,7 @@ def look_first(job: JobInHand, shards: Shards, offer_part: Offer, offer_task: Of
     job.start(offer_part, held_back=[part for parts in places for part in parts])
     for parts in places:
         report = partial(_report, job, parts)
-        task = LookUp(shards, job.identity, job, _placements(parts), report, job.held[0].started_at)
+        task = LookUp(shards, job.identity, job, _placements(parts), report, job.held[0])
         deferral = offer_task(task.shard_name, task)
         if deferral is not None:
             task.give_back(deferral)

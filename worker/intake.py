@@ -230,7 +230,7 @@ class Intake:
         known: Callable[[Rows | Deferral], None],
     ) -> None:
         asked = [one for one in placements.values() if one.state is not PlacementState.GONE]
-        inquiry = InboxInquiry(self._shards, identity, asked, known, held.started_at)
+        inquiry = InboxInquiry(self._shards, identity, asked, known, held)
         inquiry.start(self._ways.offer_task)
 
     def _refuse_unknown(self, held: Held, body: str, error: UnknownClass) -> None:

@@ -99,6 +99,11 @@ class JobInHand:
         self._concluded = False
 
     @property
+    def priority(self) -> int:
+        """How urgent its queue is among the request queues; 0 is the most urgent."""
+        return self.held[0].priority
+
+    @property
     def lease_lost(self) -> threading.Event:
         """Set when the lease of the delivery that the job came with was lost."""
         return self.held[0].lost

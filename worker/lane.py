@@ -7,7 +7,9 @@ from typing import Generic
 import structlog
 
 from shards.breaker import Breaker
-from worker.lane_queue import Entry, Item, LaneQueue
+from worker.lane_levels import LaneLevels
+from worker.lane_queue import Entry, Item
+from worker.occupancy import Occupancy
 
 PROBE_PROMISE_SECONDS = 30.0
 SHARDS_THAT_TELL_OF_THEIR_SERVER = 2
@@ -37,6 +39,7 @@ class Server:
     limit: int
     breaker: Breaker
     running: int = 0
+    occupancy: Occupancy = field(default_factory=Occupancy)
     waiting: int = 0
     missed: set[str] = field(default_factory=set)
     probed_in_vain: str | None = None
@@ -70,18 +73,20 @@ class Lane(Generic[Item]):
     """One shard's lane. While the shard or its server is away, only probes go through, one at a time.
 
     Not thread-safe: `Lanes` holds the lock. `back_at` is when the shard was last back, `slow_since` when the
-    lane was found slow; both in monotonic seconds. `openings` counts how often the shard was found away.
+    lane was found slow for work of a priority; both in monotonic seconds. `openings` counts how often the
+    shard was found away.
     """
 
     shard: str
     limit: int
     server: Server
     breaker: Breaker
-    queue: LaneQueue[Item] = field(default_factory=LaneQueue)
+    queue: LaneLevels[Item] = field(default_factory=LaneLevels)
     running: int = 0
+    occupancy: Occupancy = field(default_factory=Occupancy)
     probe_promised_until: float = 0.0
     back_at: float = 0.0
-    slow_since: float | None = None
+    slow_since: dict[int, float] = field(default_factory=dict)
     openings: int = 0
 
     def resize(self, limit: int) -> None:
@@ -101,6 +106,17 @@ class Lane(Generic[Item]):
         if self.server.breaker.is_open:
             return self.running < self.limit
         return self.breaker.permits(self.running, now)
+
+    @property
+    def next_priority(self) -> int:
+        """The priority of what would start next; something waits."""
+        return self.queue.next_priority(as_probe=self.is_away)
+
+    def lets_in(self, priority: int) -> bool:
+        """Whether work of this priority leaves what shard and server keep for more urgent work."""
+        server = self.server
+        has_place = self.occupancy.lets_in(priority, self.limit)
+        return has_place and server.occupancy.lets_in(priority, server.limit)
 
     def lacks_probe(self, now: float) -> bool:
         """Whether the next probe is due and nothing is there to be it, or nothing but what was in vain."""
@@ -134,22 +150,21 @@ class Lane(Generic[Item]):
         moments = (self.breaker.opened_at, self.server.breaker.opened_at)
         return now - min((moment for moment in moments if moment is not None), default=now)
 
-    def waited_seconds(self, now: float) -> float:
-        """How long the first entry has waited for its turn, not counting an absence of the shard."""
-        since = self.queue.waiting_since()
-        return 0.0 if since is None else now - max(since, self.back_at, self.server.back_at)
+    def waited_seconds(self, priority: int, now: float) -> float:
+        """How long the first entry of this priority or a more urgent one has waited for its turn.
 
-    def append(self, entry: Entry[Item]) -> None:
-        """Let an entry wait here."""
-        self.queue.append(entry)
-        self.server.waiting += 1
+        An absence of the shard is not counted.
+        """
+        since = self.queue.waiting_since(priority)
+        return 0.0 if since is None else now - max(since, self.back_at, self.server.back_at)
 
     def start(self) -> "Taken[Item]":
         """Take the next entry to be run."""
-        entry = self.queue.pop()
-        self.server.waiting -= 1
+        entry = self.queue.pop(as_probe=self.is_away)
         self.server.running += 1
         self.running += 1
+        self.server.occupancy.enter(entry.item.priority)
+        self.occupancy.enter(entry.item.priority)
         self.probe_promised_until = self.server.probe_promised_until = 0.0
         return Taken(self, entry, self.breaker.begin(), self.server.breaker.begin())
 
@@ -157,6 +172,8 @@ class Lane(Generic[Item]):
         """What was taken has ended."""
         self.running -= 1
         self.server.running -= 1
+        self.server.occupancy.leave(taken.item.priority)
+        self.occupancy.leave(taken.item.priority)
         match reply:
             case Reply.ANSWERED:
                 self._note_answer(taken, now)

@@ -1,4 +1,4 @@
-"""What waits in one lane: partner after partner in turn, so that a flood of one delays no other."""
+"""What waits in one line: partner after partner in turn, so that a flood of one delays no other."""
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
@@ -8,6 +8,11 @@ from typing import Generic, Protocol, TypeVar
 
 class LaneItem(Protocol):
     """What can wait in a lane: it belongs to a partner's job."""
+
+    @property
+    def priority(self) -> int:
+        """How urgent it is: the place of its queue among the request queues, 0 is the most urgent."""
+        ...
 
     @property
     def partner_id(self) -> str:
@@ -58,6 +63,10 @@ class LaneQueue(Generic[Item]):
     def waiting_since(self) -> float | None:
         """When the entry that has waited longest came; None when nothing waits."""
         return min((entries[0].since for entries in self._by_partner.values()), default=None)
+
+    def peek(self) -> Entry[Item]:
+        """The entry that `pop` would take."""
+        return next(iter(self._by_partner.values()))[0]
 
     def append(self, entry: Entry[Item]) -> None:
         """Put an entry behind the others of its partner."""

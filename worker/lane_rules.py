@@ -29,7 +29,8 @@ class LaneRules:
     """What `Lanes` go by.
 
     `held_maximum` is how much of the room lanes that are away may fill, and again those that are slow: where
-    the first part has waited for longer than `slow_after`. None: no lane is ever called slow.
+    the first part has waited for longer than `slow_after`. None: no lane is ever called slow. `threads` is
+    how many take from the lanes: of them, as of the places of a shard, some are kept for more urgent parts.
     """
 
     berth_of: Callable[[str], Berth]
@@ -40,6 +41,7 @@ class LaneRules:
     return_minimum: timedelta
     return_maximum: timedelta
     slow_after: timedelta | None = None
+    threads: int = 64
 
     def cool_down_seconds(self, tries: int, chance: float) -> float:
         """How long to wait before the next probe, after so many questions in a row that were in vain."""
@@ -81,4 +83,5 @@ def lane_rules(configured: Settings, shards: Shards, threads: int) -> LaneRules:
         return_minimum=configured.deferral.busy_delay,
         return_maximum=configured.deferral.away_max_delay,
         slow_after=SLOW_AFTER if len(shards.names) > 1 else None,
+        threads=threads,
     )

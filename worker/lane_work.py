@@ -77,6 +77,7 @@ class LaneWork:
                 self._turns.pop(thread, None)
                 if reply is Reply.GIVEN_UP:
                     self._given_up.discard(thread)
+                    self._lanes.came_back(taken)
                 else:
                     self._finish(taken, reply)
 
@@ -96,11 +97,11 @@ class LaneWork:
             return None
         self._turns.pop(thread, None)
         self._executor.do_without(thread)
-        self._finish(turn.taken, Reply.NOT_ASKED)
+        self._finish(turn.taken, Reply.NOT_ASKED, thread_is_back=False)
         return instead
 
-    def _finish(self, taken: Taken[Task], reply: Reply) -> None:
-        for task, deferral in self._lanes.finished(taken, reply):
+    def _finish(self, taken: Taken[Task], reply: Reply, *, thread_is_back: bool = True) -> None:
+        for task, deferral in self._lanes.finished(taken, reply, thread_is_back=thread_is_back):
             task.give_back(SHUTDOWN if self._stop.is_set() else deferral)
 
     def _run(self, task: Task) -> Reply:

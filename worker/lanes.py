@@ -1,8 +1,8 @@
-"""All lanes of the process, one for each shard; worker threads take fairly among them."""
+"""All lanes of the process, one for each shard; worker threads take what is most urgent, and fairly."""
 
 import threading
-from collections import deque
-from collections.abc import Collection, Iterable
+from collections import Counter, deque
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final, Generic
 
@@ -10,8 +10,10 @@ from shards.breaker import Breaker
 from worker.clock import Clock
 from worker.conclusion import Deferral
 from worker.lane import Lane, Reply, Server, Taken
+from worker.lane_holding import Holding
 from worker.lane_queue import Entry, Item
 from worker.lane_rules import LaneRules
+from worker.occupancy import Occupancy
 from worker.status_file import LaneStatus
 
 MISSES_MAXIMUM: Final = 3
@@ -24,8 +26,11 @@ class Lanes(Generic[Item]):
     A shard whose breaker is open is *away*: its lane lets through one item at a time, as a probe, and a
     server that is away lets through one for all its shards. A lane whose first item waits for long is *slow*.
     Of what waits in lanes that are away, or slow, only so much is kept that the others have room: the rest
-    is the caller's to give back to the queue, with the deferral that comes with it. A lane whose probe is due
-    always takes one.
+    is the caller's to give back to the queue, with the deferral that comes with it, the least urgent first. A
+    lane whose probe is due always takes one.
+
+    More urgent items go before others, in a lane and among lanes; those of one priority take turns. Of the
+    threads, and of the places of a shard and a server, some are kept for them, as `Occupancy` says.
     """
 
     def __init__(self, rules: LaneRules, clock: Clock) -> None:
@@ -35,13 +40,16 @@ class Lanes(Generic[Item]):
         self._lanes: dict[str, Lane[Item]] = {}
         self._servers: dict[str, Server] = {}
         self._rotation: deque[Lane[Item]] = deque()
+        self._waiting: Counter[int] = Counter()
+        self._threads = Occupancy()
+        self._holding = Holding(self._rotation, rules, clock)
         self._closed = False
         self._dismissed = 0
 
     def apply(self, rules: LaneRules) -> None:
         """Go by these rules from now on. What runs beyond a smaller limit goes on to its end."""
         with self._condition:
-            self._rules = rules
+            self._rules = self._holding.rules = rules
             for server in self._servers.values():
                 server.resize(rules.server_limit(server.name))
             for lane in self._lanes.values():
@@ -63,9 +71,9 @@ class Lanes(Generic[Item]):
             if self._closed:
                 return SHUTDOWN
             lane, now = self._lane(shard), self._clock.monotonic()
-            code = self._refusal(lane, item, now)
+            code = self._holding.refusal(lane, item, now)
             if code is not None:
-                return self._deferral(lane, code, now)
+                return self._holding.deferral(lane, item.priority, code, now)
             self._append(lane, Entry(item, now))
             self._condition.notify()
             return None
@@ -80,10 +88,13 @@ class Lanes(Generic[Item]):
             lane, now = self._lane(shard), self._clock.monotonic()
             if not lane.is_away or lane.promise_probe(now):
                 return None
-            return self._deferral(lane, "shard_away", now)
+            return self._holding.deferral(lane, 0, "shard_away", now)
 
     def take(self) -> Taken[Item] | None:
-        """The next item, lane after lane in turn; waits for one. None when the calling thread is to end."""
+        """The most urgent item that may start, lane after lane in turn; waits for one.
+
+        None when the calling thread is to end.
+        """
         with self._condition:
             while not self._closed:
                 if self._dismissed:
@@ -97,8 +108,12 @@ class Lanes(Generic[Item]):
                 self._condition.wait(self._seconds_to_probe(now))
             return None
 
-    def finished(self, taken: Taken[Item], reply: Reply) -> list[tuple[Item, Deferral]]:
+    def finished(
+        self, taken: Taken[Item], reply: Reply, *, thread_is_back: bool = True
+    ) -> list[tuple[Item, Deferral]]:
         """A worker thread is done with an item; what the caller must give back.
+
+        Where the item was ended without its thread, that is to be told of by `came_back` when it is.
 
         An item that was not answered returns to its lane, behind the others: what alone makes its shard look
         away must not be every probe. One that finds an answering shard away again and again is given back.
@@ -106,9 +121,17 @@ class Lanes(Generic[Item]):
         with self._condition:
             now = self._clock.monotonic()
             taken.lane.end(taken, reply, now)
+            if thread_is_back:
+                self._threads.leave(taken.item.priority)
             given_back = self._put_back(taken.lane, taken.entry, now) if reply is Reply.UNANSWERED else []
             self._wake_another()
             return given_back
+
+    def came_back(self, taken: Taken[Item]) -> None:
+        """The thread that took an item is back, long after that was ended without it."""
+        with self._condition:
+            self._threads.leave(taken.item.priority)
+            self._wake_another()
 
     def shed(self) -> list[tuple[Item, Deferral]]:
         """What lanes that are away or slow hold beyond their share of the room: the caller must give it back.
@@ -130,9 +153,8 @@ class Lanes(Generic[Item]):
             withdrawn: list[Item] = []
             for lane in list(self._rotation):
                 removed = lane.queue.remove(lambda item: id(item) in unwanted)
-                lane.server.waiting -= len(removed)
+                self._note_out(lane, removed)
                 withdrawn += [entry.item for entry in removed]
-                self._leave_rotation(lane)
             return withdrawn
 
     def close(self) -> list[Item]:
@@ -141,6 +163,7 @@ class Lanes(Generic[Item]):
             self._closed = True
             left = [entry.item for lane in self._rotation for entry in lane.queue.remove(lambda _: True)]
             self._rotation.clear()
+            self._waiting.clear()
             self._condition.notify_all()
             return left
 
@@ -169,7 +192,8 @@ class Lanes(Generic[Item]):
 
     def _start(self, lane: Lane[Item]) -> Taken[Item]:
         taken = lane.start()
-        self._leave_rotation(lane)
+        self._note_out(lane, [taken.entry])
+        self._threads.enter(taken.item.priority)
         self._wake_another()
         return taken
 
@@ -199,87 +223,76 @@ class Lanes(Generic[Item]):
 
         return Breaker(limit, cool_down, **threshold)
 
-    def _refusal(self, lane: Lane[Item], item: Item, now: float) -> str | None:
-        if lane.is_away:
-            # A lane gets its probe however many items others have: they must not keep it away.
-            is_full = self._held_away() >= self._rules.held_maximum
-            return "shard_away" if is_full and not lane.lacks_probe(now) else None
-        # Another part of a job that waits here anyway fills no place of the room.
-        if not self._is_slow(lane, now) or lane.queue.has_job(item.job_key):
-            return None
-        is_full = self._held_slow(now) >= self._rules.held_maximum
-        return "shard_busy" if is_full and lane.queue.job_count >= lane.limit else None
-
-    def _deferral(self, lane: Lane[Item], code: str, now: float) -> Deferral:
-        slow_since = now if lane.slow_since is None else lane.slow_since
-        lasted_seconds = now - slow_since if code == "shard_busy" else lane.away_seconds(now)
-        return Deferral(self._rules.return_delay(lasted_seconds, self._clock.random()), code)
-
     def _append(self, lane: Lane[Item], entry: Entry[Item]) -> None:
         if not lane.queue:
             self._rotation.append(lane)
-        lane.append(entry)
+        lane.queue.append(entry)
+        lane.server.waiting += 1
+        self._waiting[entry.item.priority] += 1
 
-    def _leave_rotation(self, lane: Lane[Item]) -> None:
+    def _note_out(self, lane: Lane[Item], entries: Collection[Entry[Item]]) -> None:
+        """These entries wait in the lane no more."""
+        lane.server.waiting -= len(entries)
+        for entry in entries:
+            priority = entry.item.priority
+            self._waiting[priority] -= 1
+            if not self._waiting[priority]:
+                del self._waiting[priority]
         if not lane.queue and lane in self._rotation:
             self._rotation.remove(lane)
 
     def _next_ready(self, now: float) -> Lane[Item] | None:
         # Only the lane whose turn it was goes to the end: were those that are not ready sent there too, of
         # the shards of a server that is away the same one could be asked for ever.
+        chosen, chosen_rank = None, float("inf")
+        most_urgent = min(self._waiting, default=0)
         for lane in self._rotation:
-            if lane.ready(now):
-                self._rotation.remove(lane)
-                self._rotation.append(lane)
-                return lane
-        return None
+            rank = self._rank(lane, now)
+            if rank is not None and rank < chosen_rank:
+                chosen, chosen_rank = lane, rank
+                if rank <= most_urgent:
+                    break
+        if chosen is not None:
+            self._rotation.remove(chosen)
+            self._rotation.append(chosen)
+        return chosen
+
+    def _rank(self, lane: Lane[Item], now: float) -> int | None:
+        """How urgent what the lane would start now is; None when it can start nothing.
+
+        A probe takes turns with the most urgent: it is one item at a time, and tells of all that wait there.
+        """
+        if not lane.ready(now):
+            return None
+        priority = lane.next_priority
+        if not self._lets_in(lane, priority):
+            return None
+        return 0 if lane.is_away else priority
+
+    def _lets_in(self, lane: Lane[Item], priority: int) -> bool:
+        return self._threads.lets_in(priority, self._rules.threads) and lane.lets_in(priority)
 
     def _seconds_to_probe(self, now: float) -> float | None:
-        spans = (lane.seconds_to_probe(now) for lane in self._rotation)
+        # who has no place now will be woken when there is one, and must not look for it all the time
+        lanes = (lane for lane in self._rotation if self._lets_in(lane, lane.next_priority))
+        spans = (lane.seconds_to_probe(now) for lane in lanes)
         return min((span for span in spans if span is not None), default=None)
-
-    def _held_away(self) -> int:
-        return sum(len(lane.queue) for lane in self._rotation if lane.is_away)
-
-    def _held_slow(self, now: float) -> int:
-        return sum(lane.queue.job_count for lane in self._rotation if self._is_slow(lane, now))
-
-    def _is_slow(self, lane: Lane[Item], now: float) -> bool:
-        slow_after = self._rules.slow_after
-        if slow_after is None or lane.is_away or lane.waited_seconds(now) <= slow_after.total_seconds():
-            lane.slow_since = None
-        elif lane.slow_since is None:
-            lane.slow_since = now
-        return lane.slow_since is not None
 
     def _put_back(self, lane: Lane[Item], entry: Entry[Item], now: float) -> list[tuple[Item, Deferral]]:
         if self._closed:
             return [(entry.item, SHUTDOWN)]
         entry.misses += 1
         if not lane.is_away and entry.misses >= MISSES_MAXIMUM:
-            return [(entry.item, self._deferral(lane, "shard_away", now))]
+            return [(entry.item, self._holding.deferral(lane, entry.item.priority, "shard_away", now))]
         self._append(lane, entry)
         return self._shed(now)
 
     def _shed(self, now: float) -> list[tuple[Item, Deferral]]:
-        away = [lane for lane in self._rotation if lane.is_away]
-        excess = self._held_away() - self._rules.held_maximum
-        given_back = [self._pop_newest(away, "shard_away", now) for _ in range(excess)]
-        while self._held_slow(now) > self._rules.held_maximum:
-            crowded = [
-                lane
-                for lane in self._rotation
-                if self._is_slow(lane, now) and lane.queue.job_count > lane.limit
-            ]
-            if not crowded:
-                break
-            given_back.append(self._pop_newest(crowded, "shard_busy", now))
+        given_back: list[tuple[Item, Deferral]] = []
+        while (found := self._holding.overfull(now)) is not None:
+            lane, code = found
+            deferral = self._holding.deferral(lane, lane.queue.least_urgent, code, now)
+            entry = lane.queue.pop_newest()
+            self._note_out(lane, [entry])
+            given_back.append((entry.item, deferral))
         return given_back
-
-    def _pop_newest(self, lanes: Iterable[Lane[Item]], code: str, now: float) -> tuple[Item, Deferral]:
-        lane = max(lanes, key=lambda one: len(one.queue))
-        deferral = self._deferral(lane, code, now)
-        entry = lane.queue.pop_newest()
-        lane.server.waiting -= 1
-        self._leave_rotation(lane)
-        return entry.item, deferral

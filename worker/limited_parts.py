@@ -49,6 +49,11 @@ class LimitedPart:
     part: Part
 
     @property
+    def priority(self) -> int:
+        """How urgent it is: told to its lane, it changes nothing here."""
+        return self.part.owner.priority
+
+    @property
     def partner_id(self) -> str:
         """Whose turn it takes."""
         return self.part.owner.job.partner_id

@@ -20,6 +20,9 @@ ROOM_LINGER_SECONDS: Final = 0.05
 FAILED_BASE: Final = timedelta(seconds=1)
 FAILED_MAXIMUM: Final = timedelta(minutes=1)
 POLL_GRACE_SECONDS: Final = 60.0
+SHARED_POLL: Final = timedelta(seconds=1)
+"""Where there are fewer places than queues, one's poll keeps another from being asked."""
+
 POLL_SECONDS_MINIMUM: Final = 0.2
 """A poll of a queue that is empty lasts so long; a server that does not wait would be asked without end."""
 
@@ -27,11 +30,15 @@ log = structlog.get_logger()
 
 
 class Polling(NamedTuple):
-    """How a queue is polled: the lease on what comes, how much at once, the pause when nothing came."""
+    """How a queue is polled: the lease on what comes, how much at once, the pause when nothing came.
+
+    `priority` is its place among the request queues: 0 is the most urgent.
+    """
 
     lease: timedelta
     fetch_size: int = BATCH_COUNT_MAXIMUM
     sleep: timedelta = timedelta()
+    priority: int = 0
 
 
 class Receiver:
@@ -92,7 +99,7 @@ class Receiver:
             self._stop.wait(seconds)
 
     def _reserve(self) -> int:
-        return self._room.reserve(self._polling.fetch_size, ROOM_LINGER_SECONDS)
+        return self._room.reserve(self._polling.fetch_size, ROOM_LINGER_SECONDS, self._polling.priority)
 
     def _receive(self, places: int) -> int:
         """Hand over what one poll brings; how much that was."""
@@ -100,7 +107,7 @@ class Receiver:
         try:
             held = self._poll(places)
         finally:
-            self._room.fill(places, len(held))
+            self._room.fill(places, len(held), self._polling.priority)
         for one in held:
             passed("after_receive")
             self._hand_over(one)
@@ -108,14 +115,19 @@ class Receiver:
 
     def _poll(self, places: int) -> list[Held]:
         before = self._clock.monotonic()
-        deliveries = self._source.receive(places, self._wait, self._lease)
+        wait = min(self._wait, SHARED_POLL) if self._room.is_tight else self._wait
+        deliveries = self._source.receive(places, wait, self._lease)
         if self._stop.is_set():
             self._give_back(deliveries)
             return []
         received_at = self._clock.now()
         expires_at = before + self._lease.total_seconds()
         started_at = self._clock.monotonic()
-        held = [Held(one, self._source, received_at, started_at, expires_at) for one in deliveries]
+        priority = self._polling.priority
+        held = [
+            Held(one, self._source, received_at, started_at, expires_at, priority=priority)
+            for one in deliveries
+        ]
         charge(held)
         self._leases.keep(held)
         return held

@@ -11,6 +11,7 @@ from shards.engines import Shards
 from shards.inbox import InboxRow
 from worker.conclusion import Deferral
 from worker.envelope import Identity
+from worker.held import Held
 from worker.inbox_look import LookUp, OfferTask, Rows, by_place
 
 log = structlog.get_logger()
@@ -27,7 +28,7 @@ class Refuse(Exception):
 class InboxInquiry:
     """Asks the inbox of every shard and schema of a job, one query each, whether it knows the job.
 
-    `held_since` (monotonic seconds): when the message was received.
+    `held` is the delivery that the job came with.
 
     `on_known` is called once, when all have answered: with the rows that were found, by customer, or with a
     `Deferral` if a shard could not be asked.
@@ -39,7 +40,7 @@ class InboxInquiry:
         identity: Identity,
         placements: Sequence[Placement],
         on_known: Callable[[Rows | Deferral], None],
-        held_since: float,
+        held: Held,
     ) -> None:
         self._log_names = identity.log_names
         self._on_known = on_known
@@ -47,7 +48,7 @@ class InboxInquiry:
         self._found: dict[str, InboxRow] = {}
         self._deferral: Deferral | None = None
         self._tasks = [
-            LookUp(shards, identity, identity.job_id, there, self._note, held_since)
+            LookUp(shards, identity, identity.job_id, there, self._note, held)
             for there in by_place(placements)
         ]
         self._left = len(self._tasks)

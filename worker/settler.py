@@ -13,7 +13,7 @@ from worker.backoff import half_jitter
 from worker.batcher import Batcher, Pace
 from worker.clock import Clock
 from worker.conclusion import Answer, Bury, Conclusion, Discard, Return
-from worker.exits import AT_ONCE, Exit, Exits, NoteDelivery, Settlement
+from worker.exits import AT_ONCE, Exit, Exits, NoteDelivery, Settlement, priority_of
 from worker.facts import Facts
 from worker.held import Held, Room, charge
 from worker.leases import Leases
@@ -62,8 +62,10 @@ class Settler:
         resender = Resender(letters, clock)
         self._exits = Exits(resender, leases, room, clock, settings.worker.ack_linger, note_delivery)
         result_pace = Pace(settings.worker.result_linger.total_seconds(), self._more_results_expected)
-        self._results: Batcher[Settlement] = Batcher(self._send_results, result_pace, clock)
-        self._dead_letters: Batcher[Settlement] = Batcher(self._send_dead_letters, AT_ONCE, clock)
+        self._results: Batcher[Settlement] = Batcher(self._send_results, result_pace, clock, priority_of)
+        self._dead_letters: Batcher[Settlement] = Batcher(
+            self._send_dead_letters, AT_ONCE, clock, priority_of
+        )
 
     def settle(self, held: list[Held], conclusion: Conclusion, facts: Facts) -> None:
         """Take a concluded job; never waits."""

@@ -62,6 +62,7 @@ class PartTask:
         self._part = part
         self._executor = executor
         self._note_part = note_part
+        self.priority = part.owner.priority
         self.partner_id: str = part.owner.job.partner_id
         self.job_key: Hashable = part.owner
         self.held_since = part.owner.held[0].started_at

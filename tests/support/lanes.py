@@ -15,9 +15,14 @@ PATIENCE_SECONDS = 60.0
 
 
 class Piece(str):
-    """What waits in a lane: a name that may say whose it is and of which job, as `acme/job/name`."""
+    """What waits in a lane: a name that may say whose it is and of which job, as `acme/job/name@1`."""
 
     __slots__ = ()
+
+    @property
+    def priority(self) -> int:
+        """What stands behind the `@`; 0, the most urgent, without one."""
+        return int(self.partition("@")[2] or 0)
 
     @property
     def partner_id(self) -> str:

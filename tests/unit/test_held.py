@@ -71,29 +71,6 @@ def test_a_wait_for_a_fuller_poll_ends_when_enough_is_free() -> None:
         assert reserved.result(10) == 2
 
 
-def test_an_idle_queue_s_poll_leaves_places_for_a_busy_one() -> None:
-    """A poll can take twenty seconds and bring nothing: two queues share ten places."""
-    room = Room(10, None, nothing, nothing, receivers=2)
-    idle = room.reserve(10, AT_ONCE)
-
-    assert (idle, room.reserve(10, AT_ONCE)) == (5, 3)
-
-
-def test_who_waits_for_a_place_gets_it_before_whoever_had_it() -> None:
-    """With `--limit 1` the idle queue's receiver comes back at once, and would win every time."""
-    room = Room(1, None, nothing, nothing, receivers=2)
-    room.reserve(10, AT_ONCE)
-    with ThreadPoolExecutor(2) as threads:
-        busy = threads.submit(room.reserve, 10, AT_ONCE)
-        while not room._queue:
-            pass
-        room.fill(1, 0)
-        idle = threads.submit(room.reserve, 10, AT_ONCE)
-        assert busy.result(10) == 1
-        room.fill(1, 0)
-        assert idle.result(10) == 1
-
-
 def test_the_limit_counts_what_was_settled() -> None:
     """What was released does not count: another message takes its place."""
     reached: list[int] = []

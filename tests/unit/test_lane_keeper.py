@@ -25,6 +25,7 @@ class NotedTask:
     """A task that only notes what it was given back with."""
 
     def __init__(self, customer_id: str) -> None:
+        self.priority = 0
         self.partner_id = "acme"
         self.job_key = customer_id
         self.held_since = 0.0

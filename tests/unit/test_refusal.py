@@ -20,7 +20,8 @@ from worker.refusal import InboxInquiry
 from worker.tasks import Task
 
 HERE = [placement_of("c-1", "eu1"), placement_of("c-2", "eu1"), placement_of("c-3", "eu2")]
-IDENTITY = identity_of(envelope_of(held_of(job_fields(customers=["c-1", "c-2", "c-3"]))))
+HELD = held_of(job_fields(customers=["c-1", "c-2", "c-3"]))
+IDENTITY = identity_of(envelope_of(HELD))
 
 
 def inquire(site: Site, placements: list[Placement]) -> tuple[list[Rows | Deferral], list[Task]]:
@@ -33,7 +34,7 @@ def inquire(site: Site, placements: list[Placement]) -> tuple[list[Rows | Deferr
         tasks.append(task)
         return None
 
-    InboxInquiry(site.shards, IDENTITY, placements, answers.append, 0.0).start(offer)
+    InboxInquiry(site.shards, IDENTITY, placements, answers.append, HELD).start(offer)
     return answers, tasks
 
 
@@ -109,7 +110,7 @@ def test_a_lane_that_fails_unexpectedly_is_no_answer(site: Site) -> None:
         return None
 
     with capture_logs() as lines:
-        InboxInquiry(site.shards, IDENTITY, HERE, answers.append, 0.0).start(offer)
+        InboxInquiry(site.shards, IDENTITY, HERE, answers.append, HELD).start(offer)
     for task in tasks:
         task.run()
 
