@@ -134,6 +134,9 @@ class QueueMachine(RuleBasedStateMachine):
     )
     def receive(self, consumer: int, maximum: int, wait: int, lease: int) -> None:
         """What comes is nobody's; nothing that could come stays away, and no longer than the wait."""
+        self._receive(consumer, maximum, wait, lease)
+
+    def _receive(self, consumer: int, maximum: int, wait: int, lease: int) -> None:
         began, could_come = self.now, self.model.visible(self.now)
         taken = self.consumers[consumer].receive(maximum, timedelta(seconds=wait), timedelta(seconds=lease))
         waited = self.now - began
@@ -141,7 +144,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert not [one for one in taken if self.model.messages[one.body].is_leased(self.now)], (
             "a message was delivered to two"
         )
-        expected = self.model.takes(maximum, self.now)
+        expected = self.expected(taken, maximum)
         assert [one.body for one in taken] == [queued.message.body for queued in expected]
         self._check_wait(waited, wait, could_come=bool(could_come), came=bool(taken))
         for delivery, queued in zip(taken, expected, strict=True):
@@ -149,6 +152,11 @@ class QueueMachine(RuleBasedStateMachine):
             queued.receive_count += 1
             self._check_delivery(delivery, queued)
         self.deliveries += taken
+
+    def expected(self, taken: Sequence[Delivery], maximum: int) -> list[Queued]:
+        """What a receive brings, in its order."""
+        del taken
+        return self.model.takes(maximum, self.now)
 
     def _check_wait(self, waited: float, wait: int, *, could_come: bool, came: bool) -> None:
         if could_come:

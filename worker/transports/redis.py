@@ -127,12 +127,14 @@ class RedisTransport:
 
     def check(self) -> list[str]:
         """As the protocol says: queue missing, settings of the server that lose messages, a cluster."""
+        found: list[str] = []
         try:
-            self.depth()
             with self._link.calling() as client:
-                return findings(client)
+                found = findings(client)
+            self.depth()
         except TransportError as error:
-            return [str(error)]
+            found.append(str(error))
+        return found
 
     def interrupt(self) -> None:
         """As the protocol says, within a second."""

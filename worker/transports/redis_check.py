@@ -51,7 +51,7 @@ def _append_only(info: Mapping[str, Any]) -> str | None:
 def _sync(value: str | None) -> str | None:
     if value in {None, "always"}:
         return None
-    lost = "up to half a minute" if value == "no" else "a second or two"
+    lost = "half a minute" if value == "no" else "second or two"
     return (
         f"appendfsync is {value!r}: messages of the last {lost} are lost when the machine goes down; "
         "set it to 'always' where that must not be"

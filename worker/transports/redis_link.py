@@ -109,6 +109,7 @@ class RedisLink:
 
     def _connect(self) -> Redis:
         self._connection = connection = self._open()
+        connection.ensure_connection(max_retries=1, interval_start=0)
         client: Redis
         with connection.channel().conn_or_acquire() as client:
             return client
