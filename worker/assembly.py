@@ -173,9 +173,12 @@ class _Assembler:
 
     def _open_queues(self, tally: Tally) -> Queues:
         queues, lease = self._settings.queues, self._settings.worker.lease
+        # As many as there is room for; and never fewer than keep every thread busy while acks are on the way.
+        prefetch = max(self._settings.worker.in_hand_max, 2 * self._concurrency)
 
         def opened(url: str) -> Transport:
-            return open_transport(url, queues, lease, partial(tally.note_request, "sqs"))
+            note_request = partial(tally.note_request, "sqs")
+            return open_transport(url, queues, lease, note_request, prefetch=prefetch)
 
         return Queues(
             requests=tuple(opened(url) for url in self._urls),

@@ -20,9 +20,11 @@ from worker.transports.addresses import (
     read_address,
     sqlite_url,
 )
+from worker.transports.amqp import AmqpTransport
 from worker.transports.base import TransportError
 from worker.transports.factory import open_transport
 from worker.transports.passwords import password_reader
+from worker.transports.redis import RedisTransport
 from worker.transports.sql import SqlTransport
 from worker.transports.sql_table import sqlite_path
 from worker.transports.sqs import SqsTransport
@@ -142,11 +144,25 @@ def test_a_bad_queue_url_says_what_was_expected_and_found(url: str, found: str) 
 def test_a_url_opens_its_transport_without_touching_anything(tmp_path: Path) -> None:
     """Opening connects to nothing and creates nothing."""
     embedded = open_transport(f"sql://{tmp_path}/q.db?queue=requests", SETTINGS, timedelta(seconds=30))
-    remote = open_transport("sqs://requests", SETTINGS, timedelta(seconds=30))
+    urls = ("sqs://requests", "amqp://mq.invalid?queue=requests", "redis://cache.invalid?queue=requests")
+    remote = [open_transport(url, SETTINGS, timedelta(seconds=30)) for url in urls]
     assert isinstance(embedded, SqlTransport)
-    assert isinstance(remote, SqsTransport)
-    assert (embedded.name, remote.name) == ("requests", "requests")
+    assert [type(one) for one in remote] == [SqsTransport, AmqpTransport, RedisTransport]
+    assert {one.name for one in (embedded, *remote)} == {"requests"}
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "is_read"), [("redis://127.0.0.1:1?queue=a", True), ("redis://:pw@127.0.0.1:1?queue=a", False)]
+)
+def test_the_password_file_is_for_urls_without_a_password(url: str, is_read: bool) -> None:  # noqa: FBT001  # a table
+    """A second broker can have a password of its own; that of the file is not shown to it."""
+    settings = SETTINGS.model_copy(update={"password_file": Path("/nowhere/password")})
+    transport = open_transport(url, settings, timedelta(seconds=30))
+
+    with pytest.raises(TransportError) as raised:
+        transport.depth()
+    assert ("/nowhere/password" in str(raised.value)) is is_read
 
 
 @pytest.mark.parametrize(
@@ -172,13 +188,13 @@ def test_a_password_is_read_anew_each_time(tmp_path: Path) -> None:
     assert password_reader(None)() is None
 
 
-def test_boto3_is_not_imported_for_an_embedded_queue() -> None:
-    """It costs 0.3 s of start and 30 MB."""
+def test_boto3_and_kombu_are_not_imported_for_an_embedded_queue() -> None:
+    """They cost 0.3 s of start and 30 MB."""
     code = (
         "import sys; from datetime import timedelta; from config.settings import Queues;"
         "from worker.transports.factory import open_transport;"
         "url = 'sql:///tmp/q.db?queue=a';"
         "open_transport(url, Queues(request=[url], response=url, failure=url), timedelta(seconds=30));"
-        "sys.exit('boto3' in sys.modules)"
+        "sys.exit('boto3' in sys.modules or 'kombu' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
