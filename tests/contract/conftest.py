@@ -13,17 +13,33 @@ from tests.support.queue_backends import (
     RealClock,
     moto_urls,
     postgresql_backend,
+    rabbitmq_backend,
+    redis_backend,
     sqlite_backend,
     stand_in_backend,
 )
+from tests.support.rabbitmq import RabbitServer, running_rabbitmq
+from tests.support.redis_server import RedisServer, running_redis
 from worker.transports.base import Transport
 
-BACKENDS = ["memory", "sql-sqlite", "sql-postgresql", "sqs-stand-in", "sqs-moto"]
+BACKENDS = ["memory", "sql-sqlite", "sql-postgresql", "sqs-stand-in", "sqs-moto", "redis", "amqp"]
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQLServer]:
     with running_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitServer]:
+    with running_rabbitmq() as server:
         yield server
 
 
@@ -43,6 +59,8 @@ def backend(
     make: dict[str, Callable[[], AbstractContextManager[Backend]]] = {
         "sql-sqlite": lambda: nullcontext(sqlite_backend(tmp_path)),
         "sql-postgresql": lambda: nullcontext(postgresql_backend(request.getfixturevalue("postgresql"))),
+        "redis": lambda: nullcontext(redis_backend(request.getfixturevalue("redis_server"))),
+        "amqp": lambda: nullcontext(rabbitmq_backend(request.getfixturevalue("rabbitmq"))),
         "memory": lambda: nullcontext(memory_backend()),
         "sqs-stand-in": stand_in_backend,
         "sqs-moto": lambda: nullcontext(Backend(request.getfixturevalue("moto"), RealClock())),

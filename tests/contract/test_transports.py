@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.support.queue_backends import Backend
-from tests.support.receiving import NO_WAIT, bodies, send_bodies, take, take_all, waiting_receive
+from tests.support.receiving import NO_WAIT, bodies, come, send_bodies, take, take_all, waiting_receive
 from worker.transports.base import Attribute, Depth, Message, QueueMissing, Transport
 
 BODIES = {
@@ -128,7 +128,7 @@ def test_a_delayed_message_comes_when_its_delay_is_over(queue: Transport, backen
     assert bodies(take_all(queue, 2)) == ["now"]
     assert queue.depth().delayed == 1
     backend.pass_time(1.1)
-    assert bodies(take(queue)) == ["later"]
+    assert bodies(come(queue)) == ["later"]
 
 
 @pytest.mark.parametrize("delay", [timedelta(seconds=901), timedelta(seconds=-1)])

@@ -11,10 +11,14 @@ from moto.server import ThreadedMotoServer
 
 from config.settings import Queues
 from tests.support.postgresql import PostgreSQLServer
+from tests.support.rabbitmq import RabbitServer
+from tests.support.redis_server import RedisServer
 from tests.support.sqs_server import SqsServer
-from worker.transports.addresses import SqlAddress, read_address
+from worker.transports.addresses import AmqpAddress, RedisAddress, SqlAddress, read_address
+from worker.transports.amqp import AmqpTransport
 from worker.transports.base import Transport
 from worker.transports.factory import open_transport
+from worker.transports.redis import RedisTransport
 from worker.transports.sql import SqlTransport
 
 LEASE = timedelta(seconds=30)
@@ -63,6 +67,10 @@ class Backend:
         transport: Transport
         if isinstance(address, SqlAddress):
             transport = SqlTransport(address.url, address.queue_name, clock=self._clock)
+        elif isinstance(address, AmqpAddress):
+            transport = rabbitmq_transport(address, clock=self._clock)
+        elif isinstance(address, RedisAddress):
+            transport = RedisTransport(address, password=lambda: None, clock=self._clock)
         else:
             settings = Queues(request=["sqs://a"], response="sqs://b", failure="sqs://c", region="eu-west-1")
             transport = open_transport(self.url(queue), settings, LEASE)
@@ -93,6 +101,21 @@ def postgresql_backend(server: PostgreSQLServer) -> Backend:
     database = f"queues_{uuid4().hex}"
     server.create_database(database)
     return Backend(lambda queue: f"sql+{server.url(database)}&queue={queue}", ShiftedClock())
+
+
+def rabbitmq_backend(server: RabbitServer) -> Backend:
+    """Queues on RabbitMQ: leases go by the test's clock, and delays by the broker's own."""
+    return Backend(server.url, ShiftedClock())
+
+
+def rabbitmq_transport(address: AmqpAddress, clock: Callable[[], float]) -> AmqpTransport:
+    """A transport that holds at most forty messages."""
+    return AmqpTransport(address, prefetch=40, password=lambda: None, clock=clock, monotonic=clock)
+
+
+def redis_backend(server: RedisServer) -> Backend:
+    """Queues on Redis; other processes of the test go by the server's own clock."""
+    return Backend(server.url, ShiftedClock())
 
 
 @contextmanager

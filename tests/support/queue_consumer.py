@@ -1,7 +1,7 @@
 """A process that works on a queue, for tests that kill processes.
 
-`python -m tests.support.queue_consumer URL LEASE_SECONDS hold|handle`: either takes one batch and holds it,
-or handles and acks for ever. It prints each body that it holds or has handled, a line each.
+`python -m tests.support.queue_consumer URL LEASE_SECONDS hold|handle`: either takes ten messages and
+holds them, or handles and acks for ever. It prints each body that it holds or has handled, a line each.
 """
 
 import sys
@@ -10,15 +10,19 @@ from itertools import count
 from threading import Event
 
 from config.settings import Queues
-from worker.transports.base import Transport, TransportError
+from worker.transports.base import Delivery, Transport, TransportError
 from worker.transports.factory import open_transport
 
 WAIT = timedelta(seconds=5)
+HELD = 10
 
 
 def hold(queue: Transport, lease: timedelta) -> None:
-    """Take one batch and keep it, without ever extending the lease."""
-    tell([delivery.body for delivery in queue.receive(10, WAIT, lease)])
+    """Take ten messages and keep them, without ever extending the lease."""
+    held: list[Delivery] = []
+    while len(held) < HELD:
+        held += queue.receive(HELD - len(held), WAIT, lease)
+    tell([delivery.body for delivery in held])
     Event().wait()
 
 

@@ -16,6 +16,11 @@ def take(queue: Transport, maximum: int = 10, lease: timedelta = LEASE) -> list[
     return queue.receive(maximum, NO_WAIT, lease)
 
 
+def come(queue: Transport) -> list[Delivery]:
+    """What is there as soon as anything is: a broker with a clock of its own may take its time."""
+    return queue.receive(10, timedelta(seconds=20), LEASE)
+
+
 def take_all(queue: Transport, count: int, lease: timedelta = LEASE) -> list[Delivery]:
     """Receive until `count` messages are in hand, or nothing comes."""
     taken: list[Delivery] = []
