@@ -57,6 +57,7 @@ CODES: Final[dict[str, str]] = {
     "attachment_unavailable": "The attachment store does not answer now.",
     "no_disk_space": "The disk budget for attachments is used up for the moment.",
     "not_due": "The message came before the moment for which its handler asked.",
+    "group_waits": "An earlier message of the same group of a FIFO queue has to wait, and this one with it.",
     "shutdown": "The worker was stopped before the part started.",
 }
 

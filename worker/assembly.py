@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,12 @@ from handlers.registry import load_registry
 from shards.engines import Shards
 from shards.open_directory import OpenDirectory, open_directory
 from worker.attachments import AttachmentFetcher
+from worker.away_groups import AwayGroups
 from worker.clock import Clock
 from worker.directory_log import DirectoryLog
 from worker.executor import Executor
-from worker.held import Room
+from worker.groups import Groups
+from worker.held import Held, Room
 from worker.intake import Intake, Ways
 from worker.lane_keeper import LaneKeeper
 from worker.lane_rules import lane_rules
@@ -65,6 +67,7 @@ class Assembly:
     leases: Leases
     queues: Queues
     receivers: tuple[Receiver, ...]
+    groups: Groups
     preparer: Preparer
     intake: Intake
     router: Router
@@ -113,7 +116,9 @@ class _Assembler:
             queues=len(self._urls),
         )
         keepalive = None if options.keepalive is None else options.keepalive.total_seconds()
-        self._leases = Leases(settings.worker.lease.total_seconds(), clock, keepalive)
+        self._groups = Groups()
+        lease_seconds = settings.worker.lease.total_seconds()
+        self._leases = Leases(lease_seconds, clock, keepalive, self._groups.broken)
 
     def assemble(self) -> Assembly:
         """The whole, back to front: each stage is given the one that it hands over to."""
@@ -142,6 +147,12 @@ class _Assembler:
         opener = Opener(settings, store, signatures)
         intake = Intake(settings, router, fetcher, opener, shards, ways, clock)
         preparer = Preparer(intake.take, settler.settle, stop, settings.worker.prepare_threads)
+        settler.tell(self._groups)
+        self._groups.connect(preparer.put, settler.give_back)
+        chores = [
+            LongHeld(lanes, intake.jobs, clock).give_back,
+            AwayGroups(self._groups, lanes, intake.jobs).give_back,
+        ]
         return Assembly(
             stop=stop,
             room=self._room,
@@ -150,6 +161,7 @@ class _Assembler:
             receivers=tuple(
                 self._receiver(source, preparer, priority) for priority, source in enumerate(queues.requests)
             ),
+            groups=self._groups,
             preparer=preparer,
             intake=intake,
             router=router,
@@ -158,7 +170,7 @@ class _Assembler:
             work=work,
             limited=limited,
             time_limits=time_limits,
-            keeper=LaneKeeper(lanes, directory, stop, [LongHeld(lanes, intake.jobs, clock).give_back]),
+            keeper=LaneKeeper(lanes, directory, stop, chores),
             settler=settler,
             running_results=running_results,
             shards=shards,
@@ -202,7 +214,13 @@ class _Assembler:
     def _receiver(self, source: Transport, preparer: Preparer, priority: int) -> Receiver:
         lease, options = self._settings.worker.lease, self._options
         polling = Polling(lease, options.fetch_size, options.sleep, priority)
-        return Receiver(source, polling, self._room, self._leases, preparer.put, self._clock, self._stop)
+        hand_over = self._groups.put if source.is_ordered else partial(_put_each, preparer)
+        return Receiver(source, polling, self._room, self._leases, hand_over, self._clock, self._stop)
+
+
+def _put_each(preparer: Preparer, received: Iterable[Held]) -> None:
+    for held in received:
+        preparer.put(held)
 
 
 def concurrency(settings: Settings, options: ConsumeOptions) -> int:

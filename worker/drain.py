@@ -73,6 +73,7 @@ class Drain:
         assembly.stop.set()
         assembly.room.close()
         assembly.preparer.hurry()
+        assembly.groups.stop()
         assembly.work.stop()
         assembly.limited.stop()
         for job in assembly.intake.jobs():

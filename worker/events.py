@@ -146,6 +146,12 @@ EVENTS: Final[dict[str, Event]] = {
         "A result, a dead letter or an ack was not accepted; it is tried again or the message comes again.",
         _fields("queue error error_code count"),
     ),
+    "queue.aging": Event(
+        ERROR,
+        "A message of a FIFO queue is released again, and older than half its queue's retention by then: the "
+        "queue will forget it.",
+        MESSAGE,
+    ),
     "queue.unknown": Event(
         WARNING,
         "A request queue does not tell how long it keeps messages and how many are in flight: four days and "

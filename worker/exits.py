@@ -10,8 +10,9 @@ import structlog
 
 from worker.batcher import Batcher, Pace
 from worker.clock import Clock
-from worker.conclusion import Answer, Bury, Conclusion, Reason, Return
+from worker.conclusion import Answer, Bury, Conclusion, Discard, Reason, Return
 from worker.facts import Facts, canonical_line
+from worker.groups import Groups
 from worker.held import Held, Room, charge
 from worker.leases import Leases
 from worker.resending import Resender, held_for
@@ -40,6 +41,14 @@ class Settlement:
     def dead_letter(self) -> Reason | None:
         """The reason of the dead letter that is due, if one is."""
         return self.conclusion.dead_letter if isinstance(self.conclusion, Answer | Bury) else None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the inbox knows how the job ended: of one that was refused, it knows nothing."""
+        conclusion = self.conclusion
+        return isinstance(conclusion, Discard) or (
+            isinstance(conclusion, Answer) and conclusion.status != "rejected"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,7 @@ class Exits:
         self._room = room
         self._clock = clock
         self._note_delivery = note_delivery
+        self.groups = Groups()
         self._lock = threading.Lock()
         self._leaving = 0
         ack_pace = Pace(ack_linger.total_seconds(), lambda: True)
@@ -95,11 +105,20 @@ class Exits:
             self._leaving += len(settlement.held)
 
     def ack(self, settlement: Settlement) -> None:
-        """Ack each delivery of the job; never waits."""
+        """Ack each delivery of the job; never waits.
+
+        What the inbox keeps is done with now: were the ack to fail, the repeat would change nothing, and the
+        next one of the group need not wait for it.
+        """
         _put_each(self.acks, settlement)
+        if settlement.is_kept:
+            for held in _ordered(settlement):
+                self.groups.settled(held)
 
     def release(self, settlement: Settlement) -> None:
         """Let each delivery of the job come again after the delay of its `Return`; never waits."""
+        for held in _ordered(settlement):
+            self.groups.broken(held)
         _put_each(self.releases, settlement)
 
     def _ack(self, batch: list[Exit]) -> list[Exit]:
@@ -163,6 +182,8 @@ class Exits:
 
     def _forget(self, one: Exit, *, settled: bool) -> None:
         self._leases.drop(one.held)
+        if one.held.source.is_ordered:
+            (self.groups.settled if settled else self.groups.broken)(one.held)
         with self._lock:
             self._leaving -= 1
         settlement = one.settlement
@@ -184,6 +205,10 @@ def priority_of(settlement: Settlement) -> int:
 
 def _priority_of_exit(one: Exit) -> int:
     return one.held.priority
+
+
+def _ordered(settlement: Settlement) -> list[Held]:
+    return [held for held in settlement.held if held.source.is_ordered]
 
 
 def _put_each(stage: Batcher[Exit], settlement: Settlement) -> None:

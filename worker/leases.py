@@ -2,6 +2,7 @@
 
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -44,16 +45,25 @@ class Leases:
     parts and the settler know. An expired lease is never extended: another worker may hold it already.
     `extended` and `lost` count since the start; only the thread of `run` writes them.
 
+    `on_lost` is told of each lost one, by that thread.
+
     A lease is extended when `renewal_seconds` have passed of it: by default, and at most, half of it.
     """
 
-    def __init__(self, lease_seconds: float, clock: Clock, renewal_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        lease_seconds: float,
+        clock: Clock,
+        renewal_seconds: float | None = None,
+        on_lost: Callable[[Held], None] = lambda _held: None,
+    ) -> None:
         self.extended = 0
         self.lost = 0
         self._lease_seconds = lease_seconds
         self._renewal_seconds = min(renewal_seconds or lease_seconds / 2, lease_seconds / 2)
         self._lease = timedelta(seconds=lease_seconds)
         self._clock = clock
+        self._on_lost = on_lost
         self._lock = threading.Lock()
         self._due: dict[Held, float] = {}
         self._stopped = threading.Event()
@@ -154,3 +164,4 @@ class Leases:
             error_code=code,
             msg="Another worker may have the message now; the inbox tells it what is done already.",
         )
+        self._on_lost(held)

@@ -42,7 +42,7 @@ class Polling(NamedTuple):
 
 
 class Receiver:
-    """Polls one queue from a thread of its own (`run`) and hands over what came."""
+    """Polls one queue from a thread of its own (`run`) and hands over what came, each poll's whole."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Receiver:
         polling: Polling,
         room: Room,
         leases: Leases,
-        hand_over: Callable[[Held], None],
+        hand_over: Callable[[list[Held]], None],
         clock: Clock,
         stop: threading.Event,
     ) -> None:
@@ -108,9 +108,9 @@ class Receiver:
             held = self._poll(places)
         finally:
             self._room.fill(places, len(held), self._polling.priority)
-        for one in held:
+        for _ in held:
             passed("after_receive")
-            self._hand_over(one)
+        self._hand_over(held)
         return len(held)
 
     def _poll(self, places: int) -> list[Held]:

@@ -17,6 +17,12 @@ from worker.waits import WAIT_MAXIMUM, QueueFacts, due_at, must_resend
 
 ASK_SECONDS: Final = 60.0
 
+AGING: Final = (
+    "It has waited for {days:.1f} days of the {kept:.0f} that its queue keeps it, and its group with it: "
+    "on a FIFO queue nothing is sent anew. Bring back what it waits for, set its customer to gone in the "
+    "directory, or raise the queue's retention; see docs/queues.md, FIFO queues."
+)
+
 log = structlog.get_logger()
 
 
@@ -64,7 +70,14 @@ class Resender:
         self._watch = QueueWatch(clock)
 
     def resend(self, source: Transport, waits: Mapping[Held, timedelta]) -> set[Held]:
-        """Send anew what has to be; the deliveries whose copy the queue accepted, which are to be acked."""
+        """Send anew what has to be; the deliveries whose copy the queue accepted, which are to be acked.
+
+        On an ordered queue that is none, for a copy would come behind all that follows the original.
+        """
+        if source.is_ordered:
+            for held, wait in waits.items():
+                self._note_age(source, held, wait)
+            return set()
         copies: dict[Held, Message] = {}
         for held, wait in waits.items():
             kept = min(wait, WAIT_MAXIMUM)
@@ -83,6 +96,21 @@ class Resender:
             return False  # the queue is not asked for what is given back at once
         age = self._clock.now() - held.delivery.sent_at
         return must_resend(wait, age, held_for(held, self._clock), self._watch.facts(source))
+
+    def _note_age(self, source: Transport, held: Held, wait: timedelta) -> None:
+        """Tell of a message that its queue may forget while it waits, as no copy can take its place."""
+        if wait <= timedelta():
+            return
+        age, retention = self._clock.now() - held.delivery.sent_at, self._watch.facts(source).retention
+        if retention is None or age + wait <= retention / 2:
+            return
+        log.error(
+            "queue.aging",
+            queue=source.name,
+            message_id=held.delivery.message_id,
+            receive_count=held.delivery.receive_count,
+            msg=AGING.format(days=age / timedelta(days=1), kept=retention / timedelta(days=1)),
+        )
 
     def _copy(self, source: Transport, held: Held, wait: timedelta) -> Message | None:
         not_before = due_at(wait, self._clock.now())

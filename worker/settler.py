@@ -15,6 +15,7 @@ from worker.clock import Clock
 from worker.conclusion import Answer, Bury, Conclusion, Discard, Return
 from worker.exits import AT_ONCE, Exit, Exits, NoteDelivery, Settlement, priority_of
 from worker.facts import Facts
+from worker.groups import Groups
 from worker.held import Held, Room, charge
 from worker.leases import Leases
 from worker.letters import Letters, TooLarge
@@ -80,6 +81,14 @@ class Settler:
                 self._exits.ack(settlement)
             case Return():
                 self._exits.release(settlement)
+
+    def tell(self, groups: Groups) -> None:
+        """Let these groups know what becomes of each delivery; to be said before the first `settle`."""
+        self._exits.groups = groups
+
+    def give_back(self, held: Held, code: str) -> None:
+        """Let a delivery that nobody has opened come again at once; never waits."""
+        self.settle([held], Return(timedelta(), code), Facts())
 
     def stages(self) -> dict[str, Batcher[Settlement] | Batcher[Exit]]:
         """The stages by name, in the order in which they are closed."""

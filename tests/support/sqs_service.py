@@ -136,7 +136,7 @@ class Service:
         return answer
 
 
-def _new_queue(name: str, attributes: Mapping[str, str], clock: Callable[[], float]) -> Queue:
+def _new_queue(name: str, attributes: dict[str, str], clock: Callable[[], float]) -> Queue:
     ordered = attributes.get("FifoQueue")
     if ordered not in (None, "true"):
         raise SqsError("InvalidAttributeName", "Unknown Attribute FifoQueue.")

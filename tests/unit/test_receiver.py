@@ -40,9 +40,9 @@ class Desk:
             self.queue, polling, self.room, self.leases, self.hand_over, self.time.clock, self.stop
         )
 
-    def hand_over(self, held: Held) -> None:
+    def hand_over(self, held: list[Held]) -> None:
         """Take what came."""
-        self.handed.append(held)
+        self.handed += held
         if len(self.handed) >= self._stop_after:
             self.stop.set()
 
@@ -154,7 +154,7 @@ def test_the_back_off_begins_anew_after_a_receive_that_went_well() -> None:
             return next(answers, no_faults)(action, batch)
         return {}
 
-    def hand_over_and_send(held: Held) -> None:
+    def hand_over_and_send(held: list[Held]) -> None:
         desk.send(1)
         desk.hand_over(held)
 
