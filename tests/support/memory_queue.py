@@ -88,6 +88,7 @@ class MemoryTransport:
     is_ordered = False
     message_bytes_maximum = MESSAGE_BYTES_MAXIMUM
     wait_maximum = WAIT_MAXIMUM
+    hold_maximum = timedelta(days=365)
 
     def __init__(self, place: MemoryPlace, name: str) -> None:
         self.name = name

@@ -118,6 +118,11 @@ class Transport(Protocol):
         """The longest `wait` that one `receive` honours."""
         ...
 
+    @property
+    def hold_maximum(self) -> timedelta:
+        """The longest that one receive can be held, however often it is extended."""
+        ...
+
     def receive(self, maximum: int, wait: timedelta, lease: timedelta) -> list[Delivery]:
         """Up to `maximum` messages (at most ten), leased for `lease`; waits up to `wait` for the first."""
         ...

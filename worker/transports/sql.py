@@ -63,6 +63,7 @@ class SqlTransport:
     is_ordered = False
     message_bytes_maximum = MESSAGE_BYTES_MAXIMUM
     wait_maximum = WAIT_MAXIMUM
+    hold_maximum = timedelta(days=365)
 
     def __init__(
         self,

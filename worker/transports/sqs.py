@@ -82,6 +82,7 @@ class SqsTransport:
 
     message_bytes_maximum = MESSAGE_BYTES_MAXIMUM
     wait_maximum = WAIT_MAXIMUM
+    hold_maximum = VISIBILITY_MAXIMUM
 
     def __init__(
         self,
