@@ -56,6 +56,17 @@ class TestSetup:
 
 
 class TestCheck:
+    def test_what_a_queue_cannot_promise_is_doubtful(self, tmp_path: Path) -> None:
+        """It does not keep the worker from its work: the exit status is 0."""
+        extra = '\n[types."orders.insert"]\ntimeout = "400d"\n[ec2]\ngroup = "workers"\n'
+        site = Site(tmp_path, extra=extra).set_up()
+        found = findings(site, exit_code=0)
+        doubts = {place: entry["text"] for place, entry in found.items() if entry["state"] == "warning"}
+
+        assert doubts.keys() == {("request queue", "requests"), ("request queue", "slow"), ("queues", "all")}
+        assert "held for 365d" in doubts["request queue", "slow"]
+        assert "Auto Scaling" in doubts["queues", "all"]
+
     def test_a_site_that_is_set_up_is_all_right(self, site: Site) -> None:
         """Every thing that the file names is looked at."""
         result = site.run("check")

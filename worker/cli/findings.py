@@ -1,7 +1,7 @@
 """What `shardworker check` looks at: queues, buckets, shards, inbox tables, handlers; a finding for each."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from worker.cli.common import open_queue, open_store
 from worker.cli.directory_findings import directory_faults, reachable_places
 from worker.cli.finding import Finding
 from worker.cli.places import Place, place_name
+from worker.cli.queue_findings import hold_doubts, link_doubts, name_doubts, scaling_doubts
 from worker.cli.shard_findings import find_in_shards
 from worker.middleware_names import MiddlewareImportFailed, load_middleware
 from worker.objects import ObjectError
@@ -27,6 +28,7 @@ from worker.symfony.signatures import SignKeyUnreadable, read_key
 from worker.transports.base import TransportError
 
 SHARDS_AT_ONCE: Final = 8
+REQUEST_QUEUE: Final = "request queue"
 
 
 def find_all(loaded: LoadedSettings) -> Iterator[Finding]:
@@ -46,7 +48,7 @@ def find_all(loaded: LoadedSettings) -> Iterator[Finding]:
 def queue_urls(settings: Settings) -> list[tuple[str, str]]:
     """Each configured queue: what it is for, and its URL."""
     queues = settings.queues
-    requests = [("request queue", url) for url in queues.request]
+    requests = [(REQUEST_QUEUE, url) for url in queues.request]
     return [*requests, ("response queue", queues.response), ("failure queue", queues.failure)]
 
 
@@ -67,7 +69,12 @@ def _configuration(loaded: LoadedSettings) -> Iterator[Finding]:
 def _queues(settings: Settings) -> Iterator[Finding]:
     for area, url in queue_urls(settings):
         with open_queue(url, settings) as queue:
-            yield from _told(area, queue.name, queue.check)
+            doubts = list(link_doubts(url, settings))
+            if area == REQUEST_QUEUE:
+                doubts += hold_doubts(url, queue.hold_maximum, settings)
+            yield from _told(area, queue.name, queue.check, doubts)
+    doubts = [*name_doubts(settings), *scaling_doubts(settings)]
+    yield from (Finding("queues", "all", "warning", text) for text in doubts)
 
 
 def _buckets(settings: Settings) -> Iterator[Finding]:
@@ -76,13 +83,16 @@ def _buckets(settings: Settings) -> Iterator[Finding]:
             yield from _told("bucket", bucket, partial(store.check, bucket))
 
 
-def _told(area: str, name: str, check: Callable[[], Iterable[str]]) -> Iterator[Finding]:
+def _told(
+    area: str, name: str, check: Callable[[], Iterable[str]], doubts: Sequence[str] = ()
+) -> Iterator[Finding]:
     try:
         texts = list(check())
     except (TransportError, ObjectError) as error:
         texts = [str(error)]
     yield from (Finding(area, name, "wrong", text) for text in texts)
-    if not texts:
+    yield from (Finding(area, name, "warning", text) for text in doubts)
+    if not texts and not doubts:
         yield Finding(area, name, "right")
 
 
