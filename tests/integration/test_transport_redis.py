@@ -190,6 +190,18 @@ def test_a_server_without_an_append_only_file_or_in_a_cluster_is_told() -> None:
     assert "Redis Cluster" in found
 
 
+def test_a_server_that_became_a_replica_is_left(queue: RedisTransport, person: Redis) -> None:
+    """After a failover the name leads to another server: the next call connects anew."""
+    send_bodies(queue, "before")
+    person.replicaof("127.0.0.1", free_port())
+    with pytest.raises(TransportError, match="ReadOnlyError"):
+        queue.send([Message("refused")])
+    connections = person.info("stats")["total_connections_received"]
+    person.replicaof("NO", "ONE")
+    assert bodies(take(queue)) == ["before"]
+    assert person.info("stats")["total_connections_received"] > connections
+
+
 def test_a_password_is_read_anew_for_each_connection(
     queue: RedisTransport, person: Redis, server: RedisServer
 ) -> None:

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from redis import CredentialProvider, Redis
 from redis.commands.core import Script
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from worker.transports.addresses import RedisAddress
 from worker.transports.base import TransportError
@@ -69,6 +69,8 @@ class RedisLink:
         try:
             yield self._connected()
         except (RedisError, OSError, OperationalError) as error:
+            if isinstance(error, ReadOnlyError):
+                self._leave()
             raise TransportError(
                 f"queue {self._name}: Redis failed ({_cause(error)}); the call has to be repeated"
             ) from error
@@ -99,6 +101,11 @@ class RedisLink:
         if self._closed and not self._calls and self._connection is not None:
             self._connection.release()
             self._connection = None
+
+    def _leave(self) -> None:
+        """Close what is open to a server that is a replica now: its name may lead to another one."""
+        if self._client is not None:
+            self._client.connection_pool.disconnect(inuse_connections=False)
 
     def _connected(self) -> Redis:
         client = self._client
