@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.logging_state import logging_restored
 
-pytest_plugins = ["tests.support.worlds"]
+pytest_plugins = ["tests.support.worlds", "tests.support.rabbitmq"]
 
 settings.register_profile("shardworker", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shardworker")

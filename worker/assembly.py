@@ -149,8 +149,9 @@ class _Assembler:
         preparer = Preparer(intake.take, settler.settle, stop, settings.worker.prepare_threads)
         settler.tell(self._groups)
         self._groups.connect(preparer.put, settler.give_back)
+        hold_maximum = min(queue.hold_maximum for queue in queues.requests)
         chores = [
-            LongHeld(lanes, intake.jobs, clock).give_back,
+            LongHeld(lanes, intake.jobs, clock, hold_maximum).give_back,
             AwayGroups(self._groups, lanes, intake.jobs).give_back,
         ]
         return Assembly(

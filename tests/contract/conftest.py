@@ -18,7 +18,6 @@ from tests.support.queue_backends import (
     sqlite_backend,
     stand_in_backend,
 )
-from tests.support.rabbitmq import RabbitServer, running_rabbitmq
 from tests.support.redis_server import RedisServer, running_redis
 from worker.transports.base import Transport
 
@@ -34,12 +33,6 @@ def postgresql() -> Iterator[PostgreSQLServer]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     with running_redis() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def rabbitmq() -> Iterator[RabbitServer]:
-    with running_rabbitmq() as server:
         yield server
 
 

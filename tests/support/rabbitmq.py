@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from tests.support.private_server import (
     PASSWORD,
     free_ports,
@@ -149,3 +151,10 @@ def running_rabbitmq() -> Iterator[RabbitServer]:
     finally:
         server.kill()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitServer]:
+    """The server that all tests of a run share; whoever kills it starts it again."""
+    with running_rabbitmq() as server:
+        yield server

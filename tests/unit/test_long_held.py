@@ -17,11 +17,13 @@ from worker.lane import Reply
 from worker.lane_keeper import TURNS_TO_LOOK, LaneKeeper
 from worker.lane_rules import Berth, LaneRules
 from worker.lanes import Lanes
-from worker.long_held import HELD_LONG, HELD_SECONDS_MAXIMUM, LongHeld
+from worker.long_held import HELD_LONG, LongHeld
 from worker.tasks import PartTask, Task
 from worker.transports.limits import RELEASE_DELAY_MAXIMUM
 
 SECOND = timedelta(seconds=1)
+HOLD_MAXIMUM = timedelta(hours=12)
+HELD_SECONDS_MAXIMUM = timedelta(hours=10).total_seconds()
 GIVEN_BACK = Return(HELD_LONG.after, "shard_away")
 
 
@@ -49,7 +51,7 @@ class Waiting:
             slow_after=None,
         )
         self.lanes: Lanes[Task] = Lanes(rules, self.time.clock)
-        self.long_held = LongHeld(self.lanes, lambda: [self.stage.job], self.time.clock)
+        self.long_held = LongHeld(self.lanes, lambda: [self.stage.job], self.time.clock, HOLD_MAXIMUM)
         self.stage.job.start(self.offer)
 
     @property
