@@ -15,6 +15,8 @@ from worker.envelope import Identity
 from worker.folding import Replaced, fold, replaced_by, unfold
 from worker.held import Held
 from worker.objects import ObjectStore
+from worker.ordering import repeat_id
+from worker.symfony.fifo import DEFAULT_GROUP
 from worker.symfony.signatures import Signatures
 from worker.symfony.writing import Failure, SymfonyWriter
 from worker.transports.attributes import decode_attributes, encode_attributes
@@ -92,9 +94,14 @@ class Letters:
             attempt=reason.attempt,
             answered=answered,
         )
-        group = identity.partner_id if identity else delivery.group
         attributes = unfold(delivery.attributes, previous)
-        original = Message(delivery.body, attributes, group=group, trace_header=delivery.trace_header)
+        original = Message(
+            delivery.body,
+            attributes,
+            group=self._group_of(queue, held, identity),
+            trace_header=delivery.trace_header,
+            deduplication_id=repeat_id("dead letter", held.source.name, delivery.message_id),
+        )
         stamped = self._stamped(queue, original, header, failure)
         return stamped or self._plain(queue, original, header, delivery.message_id)
 
@@ -113,7 +120,13 @@ class Letters:
             renewed_at=now if renew else found.renewed_at,
         )
         attributes = self._original_attributes(letter, found)
-        original = Message(letter.body, attributes, group=letter.group, trace_header=letter.trace_header)
+        original = Message(
+            letter.body,
+            attributes,
+            group=letter.group,
+            trace_header=letter.trace_header,
+            deduplication_id=repeat_id("retry", letter.message_id),
+        )
         message = self._with_header(queue, original, header, f"failed/{letter.message_id}.json")
         if not _fits(queue, message):
             raise CannotRetry("its attributes leave no room for the worker's own")
@@ -143,6 +156,16 @@ class Letters:
                 "room for the worker's own. It is released instead, and may come before its time."
             )
         return message
+
+    def _group_of(self, queue: Transport, held: Held, identity: Identity | None) -> str | None:
+        """The original's where its order counts, there or when it is sent again; else its partner's.
+
+        What has neither goes where Symfony's failure transport would put it, if that is who reads it.
+        """
+        partner_id = identity.partner_id if identity else None
+        if not (queue.is_ordered or held.source.is_ordered):
+            return partner_id or held.delivery.group
+        return held.delivery.group or partner_id or (DEFAULT_GROUP if self.symfony else None)
 
     def _failed(self, previous: OwnHeader, failure: Failure) -> OwnHeader:
         return msgspec.structs.replace(

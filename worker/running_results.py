@@ -15,6 +15,7 @@ from worker.clock import Clock
 from worker.conclusion import Conclusion, Return
 from worker.envelope import Identity
 from worker.job_in_hand import JobInHand, Standing
+from worker.ordering import running_result
 from worker.pulse import doing
 from worker.transports.base import Message, Transport, TransportError
 
@@ -106,7 +107,7 @@ class RunningResults:
     def _message(self, job: JobInHand, standing: Standing) -> Message:
         progress = Progress(done=standing.done, total=standing.total)
         body = running(job.identity, progress, standing.waiting, job.held[0].received_at)
-        return self._write(body, job.identity)
+        return running_result(self._queue, self._write(body, job.identity), job.identity, standing.done)
 
 
 def _is_power_of_two(number: int) -> bool:

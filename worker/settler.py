@@ -20,6 +20,7 @@ from worker.held import Held, Room, charge
 from worker.leases import Leases
 from worker.letters import Letters, TooLarge
 from worker.objects import ObjectError
+from worker.ordering import final_result
 from worker.pulse import move
 from worker.resending import Resender
 from worker.transports.base import Fault, Faults, Message, Transport, TransportError
@@ -104,11 +105,12 @@ class Settler:
 
     def _send_results(self, batch: list[Settlement]) -> list[Settlement]:
         def write(settlement: Settlement) -> Message:
-            assert isinstance(settlement.conclusion, Answer)  # noqa: S101 - settle() sends only answers here
-            assert settlement.facts.identity is not None  # noqa: S101 - who is answered is known
-            return self._letters.result(
-                self._outlets.response, settlement.conclusion.body, settlement.facts.identity
-            )
+            conclusion, identity = settlement.conclusion, settlement.facts.identity
+            assert isinstance(conclusion, Answer)  # noqa: S101 - settle() sends only answers here
+            assert identity is not None  # noqa: S101 - who is answered is known
+            queue = self._outlets.response
+            result = self._letters.result(queue, conclusion.body, identity)
+            return final_result(queue, result, identity, conclusion.status)
 
         passed("before_result")
         sent, unsent = self._send(self._outlets.response, batch, write)

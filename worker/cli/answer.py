@@ -15,6 +15,7 @@ from worker.clock import Clock
 from worker.conclusion import Answer
 from worker.envelope import Identity
 from worker.letters import TooLarge, open_letters
+from worker.ordering import repeated_result
 from worker.symfony.signatures import Signatures
 
 INSTANCE = "shardworker answer"
@@ -68,7 +69,8 @@ def _send(settings: Settings, identity: Identity, final: Answer) -> None:
         store = stack.enter_context(open_store(settings))
         letters = open_letters(settings, store, INSTANCE, Clock(), Signatures(settings.symfony))
         try:
-            faults = queue.send([letters.result(queue, final.body, identity)])
+            result = letters.result(queue, final.body, identity)
+            faults = queue.send([repeated_result(queue, result, identity)])
         except TooLarge as error:
             raise CommandError(str(error)) from error
         if faults:

@@ -16,6 +16,7 @@ from config.settings import Settings
 from worker.claim_check import offload
 from worker.cli.common import ConfigOption, open_queue, open_settings, open_store, to_duration
 from worker.cli.errors import CommandError
+from worker.ordering import submitted
 from worker.symfony.header_map import fold
 from worker.symfony.reading import job_fields
 from worker.symfony.signatures import Signatures
@@ -77,9 +78,18 @@ def submit(
             parser=to_duration,
             metavar="DURATION",
             show_default=False,
-            help="Let the queue hold the job back; SQS: up to 15m.",
+            help="Let the queue hold the job back; SQS: up to 15m, FIFO queues: not at all.",
         ),
     ] = timedelta(),
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="GROUP",
+            show_default=False,
+            help="The group whose order a FIFO queue keeps; without it the partner's id.",
+        ),
+    ] = None,
 ) -> None:
     """Check a job and put it on the request queue; prints its job id.
 
@@ -101,8 +111,15 @@ def submit(
     prepared = _prepare_lines(form, text) if lines else [_prepare(form, text, files)]
     signatures = Signatures(settings.symfony)
     with open_queue(settings.queues.request[0], settings) as queue:
+        if delay and queue.is_ordered:
+            raise CommandError(
+                f"{queue.name} is a FIFO queue, which takes no message with a delay. Nothing was sent. "
+                "Leave out --delay, or send the job to a standard queue."
+            )
         messages = [
-            replace(_message(settings, signatures, queue, job, uploads), delay=delay)
+            submitted(
+                queue, replace(_message(settings, signatures, queue, job, uploads), delay=delay), job, group
+            )
             for job, uploads in prepared
         ]
         _send(queue, [job for job, _ in prepared], messages)
