@@ -69,7 +69,7 @@ class AmqpTransport:
         return _lost(self._consumer.ack([delivery.receipt for delivery in batch]))
 
     def release(self, batch: Sequence[tuple[Delivery, timedelta]]) -> Faults:
-        """As the protocol says; with a delay, a copy waits in its place, up to half as long again.
+        """As the protocol says; with a delay, a copy waits in its place, up to two thirds longer.
 
         Whoever dies between copy and ack leaves two, and so does a lease that ends there.
         """
@@ -89,7 +89,7 @@ class AmqpTransport:
         return _lost(self._consumer.extend(receipts, lease.total_seconds()))
 
     def send(self, batch: Sequence[Message]) -> Faults:
-        """As the protocol says; a delay may last up to half as long again."""
+        """As the protocol says; a delay may last up to two thirds longer."""
         checked = [message_fault(message) for message in batch]
         now = datetime.fromtimestamp(self._clock(), UTC)
         letters = [

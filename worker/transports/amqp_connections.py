@@ -50,8 +50,10 @@ def open_connection(
             "on_unblocked": lambda: note_blocked(False),
             "client_properties": {"connection_name": f"shardworker {address.queue_name}"},
         },
-        **_options(address, password()),
+        **tls_options(address),
     )
+    if (told := password()) is not None:
+        connection.password = told  # given above, it would give way to one in the URL
     connection.ensure_connection(max_retries=0, timeout=CONNECT_SECONDS)
     return connection
 
@@ -93,9 +95,9 @@ def _cause(error: BaseException) -> str:
     return type(cause).__name__ if not code else f"{type(cause).__name__} {code}"
 
 
-def _options(address: AmqpAddress, password: str | None) -> dict[str, Any]:
-    options: dict[str, Any] = {} if password is None else {"password": password}
-    if address.url.startswith(TLS_SCHEME):
-        # None: the host of the URL. Without these two, py-amqp would take any certificate.
-        options["ssl"] = {"server_hostname": None, "cert_reqs": ssl.CERT_REQUIRED}
-    return options
+def tls_options(address: AmqpAddress) -> dict[str, Any]:
+    """What a connection is told of TLS: over `amqps`, the certificate has to be valid for the host."""
+    if not address.url.startswith(TLS_SCHEME):
+        return {}
+    # None: the host of the URL. Without these two, py-amqp would take any certificate.
+    return {"ssl": {"server_hostname": None, "cert_reqs": ssl.CERT_REQUIRED}}

@@ -153,7 +153,6 @@ class Link:
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            self.is_blocked = False
             self._connection = connection = self._connect(self._note_blocked)
             connection.register_with_event_loop(self)
         # What a job reads on its way may leave more in the buffers of TLS, where no selector sees it.
@@ -186,6 +185,7 @@ class Link:
 
     def _break(self, error: TransportError) -> None:
         connection, self._connection = self._connection, None
+        self.is_blocked = False
         self._forget_sockets()
         if connection is not None:
             close_connection(connection, politely=False)

@@ -49,11 +49,7 @@ class Publisher:
 
     def publish(self, letters: Sequence[Letter]) -> None:
         """Put all of them on their queues, or raise `TransportError`: then some of them may be there."""
-        if self.link.is_blocked:
-            raise TransportError(
-                f"queue {self._queue_name}: RabbitMQ takes no messages now (a memory or disk alarm); "
-                "free what it lacks, the call is repeated"
-            )
+        self._check_unblocked()
         self.link.call(lambda connection: self._publish(connection, letters))
 
     def _publish(self, connection: Connection, letters: Sequence[Letter]) -> None:
@@ -64,10 +60,8 @@ class Publisher:
         targets = [self._target(connection, letter.delay) for letter in letters]
         for target, letter in zip(targets, letters, strict=True):
             session.put(target, letter)
-        session.wait_for_confirms()
-        if session.returned:
-            # The queue that was there a moment ago is not; which of the messages are lost to it is not told.
-            raise QueueMissing(f"queue {self._queue_name}: it does not exist; `shardworker setup` creates it")
+        session.wait_for_confirms(self._check_unblocked)
+        self._check_returned(session.returned)
 
     def _target(self, connection: Connection, delay: timedelta) -> str:
         if delay <= timedelta():
@@ -79,6 +73,22 @@ class Publisher:
             self._declared.add(level)
             self.levels.add(level)
         return delay_queue(self._queue_name, level)
+
+    def _check_unblocked(self) -> None:
+        if self.link.is_blocked:
+            raise TransportError(
+                f"queue {self._queue_name}: RabbitMQ takes no messages now (a memory or disk alarm); "
+                "free what it lacks, the call is repeated"
+            )
+
+    def _check_returned(self, returned: Sequence[str]) -> None:
+        if self._queue_name in returned:
+            raise QueueMissing(f"queue {self._queue_name}: it does not exist; `shardworker setup` creates it")
+        if returned:
+            raise TransportError(
+                f"queue {self._queue_name}: a queue for delays was deleted; it is made anew, "
+                "and the call has to be repeated"
+            )
 
     def _forget(self, _error: TransportError) -> None:
         self._session = None
@@ -116,16 +126,17 @@ class _Session:
         self._published += 1
         self._unconfirmed.add(self._published)
 
-    def wait_for_confirms(self) -> None:
-        """Until the broker has all that was put; raises if it does not say so of one for too long.
+    def wait_for_confirms(self, check: Callable[[], None]) -> None:
+        """Until the broker has all that was put; raises if it does not say so for too long, or `check` does.
 
-        Of a message that it could not keep it says so in a way that py-amqp does not pass on.
+        That it could not keep a message, it says in a way that py-amqp does not pass on.
         """
         deadline = self._monotonic() + CONFIRM_SECONDS
         while self._unconfirmed:
             left_seconds = deadline - self._monotonic()
             if left_seconds <= 0:
                 raise TimeoutError
+            check()
             with suppress(TimeoutError):
                 self._connection.drain_events(timeout=min(left_seconds, READ_SECONDS))
 
