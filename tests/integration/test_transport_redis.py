@@ -133,6 +133,16 @@ def test_neither_what_came_back_nor_what_is_new_keeps_the_other_waiting(queue: R
     assert bodies([take(queue, maximum=1)[0] for _ in range(4)]) == ["new", "new", "old", "old"]
 
 
+def test_a_look_shows_first_what_comes_next(queue: RedisTransport) -> None:
+    """What came back, and the oldest of the others."""
+    send_bodies(queue, "back")
+    (held,) = take(queue)
+    for body in ("first", "second", "third"):
+        send_bodies(queue, body)
+    queue.release([(held, NO_WAIT)])
+    assert [one.body for one in queue.browse(3)] == ["back", "first", "second"]
+
+
 def test_a_receive_that_waits_wakes_when_a_message_is_given_back(queue: RedisTransport) -> None:
     """It looks once a second for what does not come through the list."""
     send_bodies(queue, "back")
