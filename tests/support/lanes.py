@@ -43,9 +43,10 @@ def lanes_of(
     *,
     server_limit: int = 64,
     slow_after: timedelta | None = None,
+    threads: int = 64,
 ) -> Lanes[Piece]:
     """Lanes by the rules that `rules_of` makes."""
-    rules = rules_of(limit, held, delays, server_limit=server_limit, slow_after=slow_after)
+    rules = rules_of(limit, held, delays, server_limit=server_limit, slow_after=slow_after, threads=threads)
     return Lanes(rules, time.clock if time is not None else Clock())
 
 
@@ -56,6 +57,7 @@ def rules_of(
     *,
     server_limit: int = 64,
     slow_after: timedelta | None = None,
+    threads: int = 64,
 ) -> LaneRules:
     """Rules with one limit for all; `db1.a` lies on the server `db1`, a shard without a dot on its own."""
     return LaneRules(
@@ -67,6 +69,7 @@ def rules_of(
         return_maximum=delays[1],
         probe_maximum=delays[1],
         slow_after=slow_after,
+        threads=threads,
     )
 
 

@@ -237,3 +237,20 @@ def test_an_empty_batch_is_never_handed_over() -> None:
     batcher.run()
 
     assert calls == []
+
+
+def test_what_is_urgent_goes_in_the_next_batch_though_others_wait() -> None:
+    """Items of one rank keep their order."""
+    batches: list[list[int]] = []
+
+    def flush(batch: list[int]) -> list[int]:
+        batches.append(batch)
+        return []
+
+    batcher = Batcher(flush, AT_ONCE, ManualTime().clock, rank=lambda item: item // 100)
+    for item in (*range(100, 118), 1, 0):
+        batcher.put(item)
+    batcher.close()
+    batcher.run()
+
+    assert batches == [[1, 0, *range(100, 108)], [*range(108, 118)]]

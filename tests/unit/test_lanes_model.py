@@ -134,9 +134,9 @@ class LanesMachine(RuleBasedStateMachine):
         for _ in range(count):
             self._offer(shard, partner, job)
 
-    def _offer(self, shard: str, partner: str, job: int) -> None:
+    def _offer(self, shard: str, partner: str, job: object, suffix: str = "") -> None:
         """One part: refused only at a stop, or where its lane is away or slow and much is held."""
-        item = Piece(f"{partner}/{job}/{next(self.numbers)}")
+        item = Piece(f"{partner}/{job}/{next(self.numbers)}{suffix}")
         refused = self.lanes.offer(shard, item)
         away = self.lanes.away()
         if refused is None:
