@@ -66,11 +66,11 @@ def opened(url: str, password: str | None = None) -> RedisTransport:
     return RedisTransport(address, password=lambda: password)
 
 
-def take_for_long(queue: RedisTransport, count: int) -> list[Delivery]:
+def take_for_long(queue: RedisTransport, count: int, lease: timedelta = LEASE) -> list[Delivery]:
     """So many deliveries, whenever they come."""
     taken: list[Delivery] = []
     while len(taken) < count:
-        received = queue.receive(10, timedelta(seconds=20), LEASE)
+        received = queue.receive(10, timedelta(seconds=20), lease)
         assert received
         taken += received
     return taken
@@ -131,6 +131,16 @@ def test_neither_what_came_back_nor_what_is_new_keeps_the_other_waiting(queue: R
     queue.release([(delivery, NO_WAIT) for delivery in take_all(queue, 4)])
     send_bodies(queue, *["new"] * 4)
     assert bodies([take(queue, maximum=1)[0] for _ in range(4)]) == ["new", "new", "old", "old"]
+
+
+def test_no_more_is_received_than_was_asked_for_whatever_came_back(queue: RedisTransport) -> None:
+    """Of what was released and what nobody held any more together."""
+    send_bodies(queue, *["released"] * 11)
+    held = take_all(queue, 11)
+    send_bodies(queue, *["expired"] * 3)
+    take_for_long(queue, 3, timedelta(milliseconds=1))
+    queue.release([(delivery, NO_WAIT) for delivery in held])
+    assert len(take(queue, maximum=8)) == 8
 
 
 def test_a_look_shows_first_what_comes_next(queue: RedisTransport) -> None:
