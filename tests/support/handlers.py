@@ -14,6 +14,7 @@ from config.points import passed
 from handlers import PartContext, handles
 
 INSERT = text("INSERT INTO orders (order_no, customer_id, note) VALUES (:order_no, :customer_id, :note)")
+STEP = text("INSERT INTO steps (chain, number) VALUES (:chain, :number)")
 PATIENCE_SECONDS = 60
 
 
@@ -45,6 +46,12 @@ def answer_at_length(payload: dict[str, Any], context: PartContext) -> dict[str,
     """Return nearly as much as a result may hold."""
     del payload
     return {"customer": context.customer_id, "text": "x" * 64_000}
+
+
+@handles("orders.step", dict)
+def note_the_step(payload: dict[str, Any], context: PartContext) -> None:
+    """Note a step of a chain; the table numbers what is noted in its order."""
+    context.connection.execute(STEP, payload)
 
 
 @handles("orders.killer", dict)

@@ -7,7 +7,7 @@ from typing import Final
 
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.support.memory_queue import MemoryPlace, MemoryTransport
 from tests.support.sqs_fifo import FIFO_ATTRIBUTES, FifoQueue
@@ -142,6 +142,13 @@ class Lives(RuleBasedStateMachine):
         super().__init__()
         self.place = Place()
         self.workers = [Worker(self.place), Worker(self.place)]
+
+    @initialize(groups=st.lists(st.sampled_from("ab"), min_size=4, max_size=12))
+    def begin(self, groups: list[str]) -> None:
+        """Some messages are there, and the first worker has polled."""
+        for group in groups:
+            self.place.send(group)
+        self.workers[0].receive(10)
 
     @rule(group=st.sampled_from("ab"), count=st.integers(1, 4))
     def send(self, group: str, count: int) -> None:
