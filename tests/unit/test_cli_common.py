@@ -57,6 +57,16 @@ def test_the_list_of_commands_shows_first_steps() -> None:
     assert "First steps" in result.output
 
 
+@pytest.mark.parametrize("command", ["consume", "stats", "setup"])
+def test_a_queue_that_is_not_configured_is_told_without_its_password(tmp_path: Path, command: str) -> None:
+    """Whoever gives a whole URL in place of a name sees it again, but for its password."""
+    result = Site(tmp_path).run(command, "amqp://user:s3cret@mq/?queue=jobs")
+
+    assert result.exit_code != 0
+    assert "s3cret" not in result.output
+    assert "user:***@mq" in result.stderr
+
+
 def test_every_option_has_a_help_text() -> None:
     """The version's as well, which is no command's."""
     lines = CliRunner().invoke(build_app(), ["--help"]).stdout.splitlines()

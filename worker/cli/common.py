@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from config.load import LoadedSettings, load_settings
+from config.masking import mask_credentials
 from config.measures import parse_duration, parse_size
 from config.settings import Logging, Settings
 from worker.cli.errors import CommandError
@@ -19,6 +20,9 @@ from worker.objects import ObjectStore, open_object_store
 from worker.transports.addresses import read_address
 from worker.transports.base import Transport
 from worker.transports.factory import open_transport
+
+HELD_MAXIMUM: Final = 20_000
+"""How many messages a command may hold at once: to find one on a queue, it takes those before it as well."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -61,7 +65,7 @@ def open_settings(config: Path | None) -> LoadedSettings:
 @contextmanager
 def open_queue(url: str, settings: Settings) -> Iterator[Transport]:
     """The queue of this URL, closed at the end of the `with` block."""
-    transport = open_transport(url, settings.queues, settings.worker.lease)
+    transport = open_transport(url, settings.queues, settings.worker.lease, prefetch=HELD_MAXIMUM)
     try:
         yield transport
     finally:
@@ -84,7 +88,8 @@ def request_queue(settings: Settings, name: str) -> str:
     found = [url for url in urls if name in {url, read_address(url).queue_name}]
     if not found:
         known = ", ".join(read_address(url).queue_name for url in urls)
-        raise CommandError(f"No request queue is named {name!r}; [queues] request has: {known}.")
+        told = mask_credentials(name)
+        raise CommandError(f"No request queue is named {told!r}; [queues] request has: {known}.")
     return found[0]
 
 

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from config.settings import Settings
+from worker.cli.common import HELD_MAXIMUM
 from worker.cli.failed_choice import Choice
 from worker.cli.failed_messages import FailedMessage, read_failed
 from worker.clock import Clock
@@ -16,7 +17,7 @@ LEASE: Final = timedelta(minutes=2)
 LAST_LOOK: Final = timedelta(seconds=1)
 """How long an empty queue is waited at: a long poll asks all of SQS's servers, a short one only some."""
 
-SEARCHED_MAXIMUM: Final = 20_000
+SEARCHED_MAXIMUM: Final = HELD_MAXIMUM
 """How many messages are held at most: SQS lets a queue have 120,000 in flight, and others work there too."""
 
 

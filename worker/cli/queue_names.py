@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
+from config.masking import mask_credentials
 from config.settings import Settings
 from worker.cli.errors import CommandError
 from worker.transports.addresses import read_address
@@ -46,7 +47,8 @@ def _named(urls: Sequence[str], name: str) -> list[str]:
     found = exact or [url for url in urls if _fits(name, read_address(url).queue_name)]
     if not found:
         known = ", ".join(read_address(url).queue_name for url in urls)
-        raise CommandError(f"No queue's name is {name!r} or fits it as a pattern; the file has: {known}.")
+        told = mask_credentials(name)
+        raise CommandError(f"No queue's name is {told!r} or fits it as a pattern; the file has: {known}.")
     return found
 
 
