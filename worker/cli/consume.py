@@ -117,8 +117,8 @@ def consume(  # noqa: PLR0913 - each is an option of the command
 
     Mirrors `messenger:consume`.
 
-    Each queue is asked by itself, and none waits for another: their order on the command line is no
-    priority.
+    The order of the queues is their priority, here as in the configuration: the first goes before all
+    others. Each is asked by itself, and none waits for another's answer.
 
     SIGTERM, SIGQUIT or Ctrl-C drains: nothing more is received, what runs is finished and answered, the rest
     goes back to the queue. A second signal gives everything back at once. SIGUSR2 drains too, and leaves with
