@@ -28,9 +28,9 @@ def make_site(server: SqsServer, tmp_path: Path) -> Iterator[MakeSite]:
     """Makes the test's world; options go into its configuration."""
     sites: list[Site] = []
 
-    def make(symfony: str = SYMFONY, **options: str) -> Site:
+    def make(symfony: str = SYMFONY, suffix: str = "", **options: str) -> Site:
         request, response, failure = (
-            f"sqs+{server.endpoint_url}/000000000000/{queue}"
+            f"sqs+{server.endpoint_url}/000000000000/{queue}{suffix}"
             for queue in ("requests", "responses", "failures")
         )
         sites.append(Site(tmp_path, request, response, failure, {**PATIENT, "extra": symfony, **options}))

@@ -7,8 +7,8 @@
 //     routing:     App\Message\ImportJob: requests
 //                  App\Message\JobResult: results
 //
-// From the environment: SQS (host:port), SERIALIZER (`php` for the default one, which no other program reads), SIGN_KEY,
-// FAIL (what the handlers throw) and SEEN (the file to note messages in).
+// From the environment: SQS (host:port), SUFFIX (of the queues' names: `.fifo`), SERIALIZER (`php` for the default one,
+// which no other program reads), SIGN_KEY, FAIL (what the handlers throw) and SEEN (the file to note messages in).
 
 namespace App;
 
@@ -91,7 +91,7 @@ function application(): Application
         $wire = new SigningSerializer($wire, $key);
     }
     $transports = array_map(static fn (string $queue) => (new AmazonSqsTransportFactory())->createTransport(
-        sprintf('sqs://test:test@%s/000000000000/%s?sslmode=disable', getenv('SQS'), $queue),
+        sprintf('sqs://test:test@%s/000000000000/%s%s?sslmode=disable', getenv('SQS'), $queue, getenv('SUFFIX')),
         ['auto_setup' => false, 'wait_time' => 1],
         $wire,
     ), QUEUES);
