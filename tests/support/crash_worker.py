@@ -3,7 +3,6 @@
 It is forked from a process that has the modules loaded already, which a start else spends most time on.
 """
 
-import multiprocessing
 import os
 import resource
 import signal
@@ -21,12 +20,11 @@ import worker.cli
 import worker.daemon
 from config.points import Point, Watcher, watchers
 from tests.support.bends import BENDS
+from tests.support.forked import forking, preload
 
 PATIENCE_SECONDS = 60.0
 WAL_BYTES_LEFT = 6000
 """Enough for the header and the first page of a commit, not for the second."""
-
-forking = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,8 @@ class Death:
 class Order:
     """What a process is to do; `note` is the file that it writes when it ends itself.
 
-    With `joins`, no part goes on before another delivery of its job was joined to it.
+    With `joins`, no part goes on before another delivery of its job was joined to it; with `gathers`, none
+    before so many jobs were prepared.
     """
 
     arguments: Sequence[str]
@@ -56,12 +55,13 @@ class Order:
     death: Death | None = None
     bend: str | None = None
     joins: bool = False
+    gathers: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def start(order: Order) -> BaseProcess:
     """Start `shardworker` with the order's arguments."""
-    forking.set_forkserver_preload([__name__])
+    preload()
     process = forking.Process(target=_run, args=(order,))
     process.start()
     return process
@@ -90,6 +90,8 @@ def _run(order: Order) -> None:
         BENDS[order.bend].apply()
     if order.joins:
         watchers.append(_holder())
+    if order.gathers:
+        watchers.append(_gatherer(order.gathers))
     if order.death is not None:
         _prepare(order.death, order.note)
     sys.argv = ["shardworker", *order.arguments]
@@ -104,6 +106,21 @@ def _holder() -> Watcher:
             joined.set()
         elif point == "after_claim":
             joined.wait(PATIENCE_SECONDS)
+
+    return watch
+
+
+def _gatherer(count: int) -> Watcher:
+    gathered = threading.Event()
+    prepared: list[Point] = []
+
+    def watch(point: Point) -> None:
+        if point == "after_prepare":
+            prepared.append(point)
+            if len(prepared) == count:
+                gathered.set()
+        elif point == "after_claim":
+            gathered.wait(PATIENCE_SECONDS)
 
     return watch
 

@@ -5,7 +5,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from typing import Any
 from config.settings import Settings
 from shards.engines import Shards
 from shards.inbox import create_inbox
+from tests.support.forked import ForkedProcess
 from tests.support.listed_lines import assert_listed
 from worker.transports.base import Delivery, Message, Transport
 from worker.transports.factory import open_transport
@@ -101,7 +101,7 @@ class LogFile:
 class WorkerProcess(LogFile):
     """A worker as its own process, and its log."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedProcess
     log_path: Path
 
     def signal(self, number: signal.Signals) -> None:
@@ -151,15 +151,9 @@ class World:
     def start_worker(self, *arguments: str, **environment: str) -> WorkerProcess:
         """Start `shardworker consume` as its own process."""
         log_path = self.directory / f"worker-{len(self.workers)}.log"
-        command = [sys.executable, "-m", "worker", "consume", "--config", str(self.config_path), *arguments]
-        with log_path.open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            )
+        command = ["consume", "--config", str(self.config_path), *arguments]
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        process = ForkedProcess(command, log_path, ROOT, variables)
         worker = WorkerProcess(process, log_path)
         self.workers.append(worker)
         return worker
