@@ -16,11 +16,14 @@ settings.load_profile("shardworker")
 
 
 def pytest_configure() -> None:
-    """Let SIGINT reach the processes that tests start, also where the tests themselves run in the background.
+    """Let signals reach the processes that tests start, also where the tests run in the background.
 
-    A shell starts what runs there with SIGINT ignored, and that is handed on.
+    A shell starts what runs there with SIGINT ignored, `nohup` with SIGHUP. That is handed on, a handler
+    is not.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from worker.transports.base import Transport
 
 VICTIM_LEASE_SECONDS = 2
 LEASE_SECONDS = 60
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 SENT = [f"message {number:03}" for number in range(120)]
 
 pytestmark = [

@@ -1,7 +1,7 @@
 """The command line in a process of its own, without the second that loading its modules takes.
 
-It is forked from a process that has them loaded already. The tests of the demo, of the units under systemd and of
-the other commands start it as an operator does.
+It is forked from a process that has them loaded already. The tests of the demo, of the units under systemd
+and of the other commands start it as an operator does.
 """
 
 import atexit

@@ -20,7 +20,7 @@ from shards.interruption import Interrupter
 from tests.support.parts import insert_order, order_numbers
 from tests.support.writes import execute
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 class InterruptionProtocol:

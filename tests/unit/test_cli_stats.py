@@ -18,7 +18,7 @@ from worker.transports.base import Message
 
 ROOT = Path(__file__).parents[2]
 LOOKS = 3
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 NOW = datetime.now(UTC)
 WELL, AWAY = LaneStatus(2, 1, away=False), LaneStatus(3, 0, away=True, openings=2)
 

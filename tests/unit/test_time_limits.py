@@ -18,7 +18,7 @@ from worker.time_limits import TimeLimits
 
 GRACE_SECONDS = 30.0
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 Work = Callable[[Connection], bytes]
 
