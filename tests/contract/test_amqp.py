@@ -169,10 +169,10 @@ def test_what_was_pushed_and_not_received_goes_to_others_at_an_interrupt(
 def test_what_nobody_asks_for_any_more_goes_to_others(
     queue: AmqpTransport, open_queue: Open, clock: ShiftedClock
 ) -> None:
-    """Ten seconds after the last receive; the next one makes more come."""
+    """A minute after the last receive; the next one makes more come."""
     send_bodies(queue, *map(str, range(5)))
-    held = take(queue, maximum=1)
-    clock.pass_time(11)
+    held = take(queue, maximum=1, lease=timedelta(hours=1))
+    clock.pass_time(61)
     assert queue.release([(held[0], NO_WAIT)]) == {}  # any call lets it look at the time
     other = open_queue()
     assert len(take_all(other, 5)) == 5
@@ -237,6 +237,40 @@ def test_a_refused_password_is_told_without_it(address: AmqpAddress) -> None:
         (sentence,) = queue.check()
     assert "password" in sentence
     assert "s3cret" not in sentence
+
+
+@pytest.fixture
+def address_with_tls(address: AmqpAddress, rabbitmq: RabbitServer) -> AmqpAddress:
+    return replace(address, url=rabbitmq.tls_url)
+
+
+def test_messages_of_any_size_come_over_tls(
+    queue: AmqpTransport,
+    address_with_tls: AmqpAddress,
+    rabbitmq: RabbitServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also those that stand in the library's buffer while the socket is silent."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(rabbitmq.certificates.authority))
+    sent = [f"{number:02}" + "x" * size for number, size in enumerate([1, 40_000, 2, 500_000, 3] * 8)]
+    with closing(AmqpTransport(address_with_tls, prefetch=50, password=lambda: None)) as over_tls:
+        send_bodies(over_tls, *sent)
+        received: list[Delivery] = []
+        while len(received) < len(sent):
+            received += over_tls.receive(10, timedelta(seconds=20), LEASE)
+        assert bodies(received) == sent
+        assert over_tls.ack(received) == {}
+    assert queue.depth().waiting == 0
+
+
+def test_a_server_that_nobody_vouches_for_is_not_talked_to(
+    address_with_tls: AmqpAddress, rabbitmq: RabbitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sits between would read every job."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(rabbitmq.certificates.stranger))
+    with closing(AmqpTransport(address_with_tls, prefetch=1, password=lambda: None)) as queue:
+        (sentence,) = queue.check()
+    assert "SSLCertVerificationError" in sentence
 
 
 def test_messages_of_other_programs_are_received(queue: AmqpTransport, address: AmqpAddress) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import Certificates, certificates
 from tests.support.private_server import (
     PASSWORD,
     free_ports,
@@ -30,6 +31,9 @@ QUIETLY = ["sh", "-c", 'exec "$0" "$@" >&-']
 PROTOCOL = b"AMQP\x00\x00\x09\x01"
 SETTINGS = """
 listeners.tcp.1 = 127.0.0.1:{port}
+listeners.ssl.1 = 127.0.0.1:{tls_port}
+ssl_options.certfile = {certificates.server}
+ssl_options.keyfile = {certificates.server_key}
 default_user = {user}
 default_pass = {password}
 log.console = false
@@ -46,12 +50,18 @@ class RabbitServer:
     """A server of its own; its user `tests` may do everything in the virtual host `/`."""
 
     home: Path
-    ports: range = field(default_factory=lambda: free_ports(2))
+    certificates: Certificates
+    ports: range = field(default_factory=lambda: free_ports(3))
     _process: subprocess.Popen[bytes] | None = None
 
     def url(self, queue: str) -> str:
         """The URL of one of its queues, as the configuration takes it."""
         return f"amqp://{USER}:{PASSWORD}@127.0.0.1:{self.ports[0]}/?queue={queue}"
+
+    @property
+    def tls_url(self) -> str:
+        """The server's URL with TLS; its certificate names `127.0.0.1`."""
+        return f"amqps://{USER}:{PASSWORD}@127.0.0.1:{self.ports[2]}/"
 
     def start(self) -> None:
         """Start the server, with what it kept when it was killed; returns when it answers."""
@@ -139,18 +149,29 @@ def running_rabbitmq() -> Iterator[RabbitServer]:
     """A private server on free ports of 127.0.0.1, stopped and removed at the end."""
     rabbitmq_or_skip()
     home = Path(tempfile.mkdtemp(prefix="shardworker-rabbitmq-"))
-    server = RabbitServer(home)
-    (home / "enabled_plugins").write_text("[].")
-    (home / "advanced.config").write_text(ADVANCED)
-    settings = SETTINGS.format(port=server.ports[0], user=USER, password=PASSWORD)
-    (home / "rabbitmq.conf").write_text(settings)
-    give_away(home)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
-        shutil.rmtree(home, ignore_errors=True)
+    with certificates() as files:
+        server = RabbitServer(home, files)
+        _configure(server)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _configure(server: RabbitServer) -> None:
+    settings = SETTINGS.format(
+        port=server.ports[0],
+        tls_port=server.ports[2],
+        certificates=server.certificates,
+        user=USER,
+        password=PASSWORD,
+    )
+    (server.home / "enabled_plugins").write_text("[].")
+    (server.home / "advanced.config").write_text(ADVANCED)
+    (server.home / "rabbitmq.conf").write_text(settings)
+    give_away(server.home)
 
 
 @pytest.fixture(scope="session")

@@ -46,8 +46,8 @@ def test_the_longest_delay_is_the_longest_release() -> None:
 )
 def test_receives_are_counted_as_each_kind_of_queue_tells(
     headers: dict[str, Any],
-    redelivered: bool,
-    receives: int,  # noqa: FBT001 (the form of the protocol)
+    redelivered: bool,  # noqa: FBT001 (the form of the protocol)
+    receives: int,
 ) -> None:
     """Quorum queues count failures, from RabbitMQ 4 on all receives too; classic ones know whether any."""
     message = KombuMessage(headers=headers, delivery_info={"redelivered": redelivered})

@@ -23,7 +23,8 @@ CONSUMER_TIMEOUT: Final = timedelta(minutes=30)
 """How long RabbitMQ lets a message be held before it ends the channel, unless it is told otherwise."""
 
 HOLD_SHARE: Final = 14 / 15
-UNASKED_SECONDS: Final = 10.0
+UNASKED_SECONDS: Final = 60.0
+"""After so long without a receive, others get what waits here. Not sooner: each time counts as a receive."""
 ACKED_REMEMBERED: Final = 10_000
 
 

@@ -179,8 +179,10 @@ class Link:
     def _guard(self, step: Callable[[], Answer]) -> Answer | None:
         try:
             return step()
-        except FAILURES as error:
-            self._break(error_from(self._queue_name, error))
+        except Exception as error:  # noqa: BLE001 - whatever it is: without this thread nobody would be served
+            told = error_from(self._queue_name, error)
+            told.__cause__ = error
+            self._break(told)
             return None
 
     def _break(self, error: TransportError) -> None:
