@@ -33,6 +33,7 @@ PATIENCE_SECONDS = 60.0
 SHORT_WAIT = timedelta(seconds=1)
 ANSWER_LEASE = timedelta(minutes=10)
 SENT_TOGETHER = 1_000
+STEPS = ("queue_wait_ms", "prepare_ms", "lane_wait_ms", "database_ms", "total_ms")
 
 
 @dataclass
@@ -96,6 +97,7 @@ def measure(name: str, options: argparse.Namespace, bulk_seconds: float) -> None
         beside = phase(worker, lambda: send_urgent(sites, sent, options.seconds))
         wait_for(answers, sent)
         report(answers, sent, alone, beside)
+        print_steps(worker)
         released = Counter(line["error_code"] for line in worker.events("job.released"))
         print(f"  given back to the queue meanwhile: {dict(released)}", flush=True)
         worker.stop()
@@ -188,13 +190,23 @@ def report(answers: Answers, sent: dict[str, float], alone: Phase, beside: Phase
     waits = sorted(answers.at[job_id] - moment for job_id, moment in sent.items() if job_id in answers.at)
     print(f"  urgent jobs answered: {len(waits)} of {len(sent)}")
     if len(waits) > 1:
-        parts = statistics.quantiles(waits, n=100)
+        parts = statistics.quantiles(waits, n=100, method="inclusive")
         figures = {"p50": parts[49], "p95": parts[94], "p99": parts[98], "max": waits[-1]}
         print("  from sent to answered: " + ", ".join(f"{k} {v * 1000:.0f} ms" for k, v in figures.items()))
     for name, one in {"alone": alone, "beside urgent jobs": beside}.items():
         rate = answers.bulk_rate(one.began, one.ended)
         cpu = one.cpu_seconds / (one.ended - one.began)
         print(f"  bulk {name}: {rate:.1f} jobs/s, worker's CPU {cpu * 100:.0f} % of a core", flush=True)
+
+
+def print_steps(worker: WorkerProcess) -> None:
+    """Where the urgent jobs' time went inside the worker, as their lines say."""
+    lines = [line for line in worker.events("job.done") if line["job"].startswith("urgent")]
+    figures = []
+    for step in STEPS:
+        parts = statistics.quantiles([line[step] for line in lines], n=20) if len(lines) > 1 else [0.0] * 19
+        figures.append(f"{step} {parts[9]:.0f}/{parts[18]:.0f}")
+    print("  of that, p50/p95: " + ", ".join(figures))
 
 
 if __name__ == "__main__":
