@@ -148,8 +148,8 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "queue.aging": Event(
         ERROR,
-        "A message of a FIFO queue is released again, and older than half its queue's retention by then: the "
-        "queue will forget it.",
+        "A message of a FIFO queue is released again, and older than half its queue's retention: the queue "
+        "will forget it.",
         MESSAGE,
     ),
     "queue.unknown": Event(

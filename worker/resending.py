@@ -102,7 +102,7 @@ class Resender:
         if wait <= timedelta():
             return
         age, retention = self._clock.now() - held.delivery.sent_at, self._watch.facts(source).retention
-        if retention is None or age + wait <= retention / 2:
+        if retention is None or age <= retention / 2:
             return
         log.error(
             "queue.aging",

@@ -16,7 +16,7 @@ FIFO = {"SUFFIX": ".fifo"}
 def test_its_jobs_run_in_the_order_of_their_groups_and_our_ids_are_its_own(
     server: SqsServer, make_site: MakeSite, symfony: SymfonyApplication
 ) -> None:
-    """Eight are in its default group, eight in those of stamps; one sent twice is one. It reads the answers."""
+    """Eight in its default group, eight in those of stamps; one that is sent twice is one. PHP reads on."""
     site = make_site(suffix=".fifo")
     plain = [{"fields": import_job(number)} for number in range(8)]
     stamped = [

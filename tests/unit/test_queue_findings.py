@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from worker.cli.queue_findings import hold_doubts, link_doubts, name_doubts, scaling_doubts
+from worker.cli.queue_findings import hold_doubts, link_doubts, name_doubts, order_doubts, scaling_doubts
 
 RABBITMQ = "amqp://u@mq/?queue=jobs"
 REDIS = "redis://cache/0?queue=jobs"
@@ -77,3 +77,20 @@ def test_queues_of_the_same_name_on_two_brokers_are_doubtful() -> None:
     (text,) = name_doubts(settings)
     assert text.startswith("2 queues have the name 'jobs'")
     assert not list(name_doubts(settings_with("sqs://jobs")))
+
+
+@pytest.mark.parametrize(
+    ("request_queue", "failure", "places", "told"),
+    [
+        ("sqs://jobs.fifo", "sqs://failures", 80, []),
+        ("sqs://jobs.fifo", "sqs://failures", 79, ["[worker] in_hand_max is 79"]),
+        ("sqs://jobs", "sqs://failures.fifo", 10, ["the failure queue is a FIFO queue"]),
+    ],
+)
+def test_fifo_queues_that_hide_failures_or_leave_threads_idle_are_doubtful(
+    request_queue: str, failure: str, places: int, told: list[str]
+) -> None:
+    """A receive brings up to ten messages of one group, and no more of it are seen."""
+    worker = {"concurrency": 8, "in_hand_max": places}
+    texts = list(order_doubts(settings_with(request_queue, {"failure": failure}, worker=worker)))
+    assert [text[: len(start)] for text, start in zip(texts, told, strict=True)] == told

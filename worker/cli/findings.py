@@ -20,7 +20,7 @@ from worker.cli.common import open_queue, open_store
 from worker.cli.directory_findings import directory_faults, reachable_places
 from worker.cli.finding import Finding
 from worker.cli.places import Place, place_name
-from worker.cli.queue_findings import hold_doubts, link_doubts, name_doubts, scaling_doubts
+from worker.cli.queue_findings import hold_doubts, link_doubts, name_doubts, order_doubts, scaling_doubts
 from worker.cli.shard_findings import find_in_shards
 from worker.middleware_names import MiddlewareImportFailed, load_middleware
 from worker.objects import ObjectError
@@ -73,7 +73,7 @@ def _queues(settings: Settings) -> Iterator[Finding]:
             if area == REQUEST_QUEUE:
                 doubts += hold_doubts(url, queue.hold_maximum, settings)
             yield from _told(area, queue.name, queue.check, doubts)
-    doubts = [*name_doubts(settings), *scaling_doubts(settings)]
+    doubts = [*name_doubts(settings), *scaling_doubts(settings), *order_doubts(settings)]
     yield from (Finding("queues", "all", "warning", text) for text in doubts)
 
 

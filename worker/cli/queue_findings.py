@@ -11,6 +11,7 @@ from config.masking import holds_password
 from config.measures import format_duration
 from config.settings import Settings
 from worker.transports.addresses import (
+    ORDERED_SUFFIX,
     Address,
     AmqpAddress,
     RedisAddress,
@@ -18,6 +19,7 @@ from worker.transports.addresses import (
     SqsAddress,
     read_address,
 )
+from worker.transports.limits import BATCH_COUNT_MAXIMUM
 
 KINDS: Final[dict[type[Address], str]] = {
     SqsAddress: "SQS",
@@ -65,6 +67,27 @@ def scaling_doubts(settings: Settings) -> Iterator[str]:
         "jobs that wait, which the policy in infra/scaling divides, so the group is not scaled. Publish one "
         "from what your broker, or `shardworker stats --json`, tells of waiting messages."
     )
+
+
+def order_doubts(settings: Settings) -> Iterator[str]:
+    """FIFO queues whose groups stand in the way of threads, or of those who look at failures."""
+    queues, worker = settings.queues, settings.worker
+    if _is_ordered(queues.failure):
+        yield (
+            "the failure queue is a FIFO queue: of each group the first ten messages are seen, and none "
+            "behind them while anybody looks. Name a standard queue: retries find their groups all the same."
+        )
+    places = BATCH_COUNT_MAXIMUM * worker.concurrency
+    if any(map(_is_ordered, queues.request)) and worker.in_hand_max < places:
+        yield (
+            f"[worker] in_hand_max is {worker.in_hand_max}: a receive of a FIFO queue brings up to ten "
+            "messages of one group, of which one runs, so that threads may stay idle. Give it "
+            f"{places}, ten for each thread."
+        )
+
+
+def _is_ordered(url: str) -> bool:
+    return read_address(url).queue_name.endswith(ORDERED_SUFFIX)
 
 
 def name_doubts(settings: Settings) -> Iterator[str]:

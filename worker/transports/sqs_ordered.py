@@ -85,11 +85,6 @@ def ordered_queue_faults(attributes: Mapping[str, str]) -> list[str]:
     faults = []
     if attributes.get("RedrivePolicy"):
         faults.append("its redrive policy also breaks the order: what follows a message overtakes it")
-    if attributes.get("ContentBasedDeduplication") == "true":
-        faults.append(
-            "content-based deduplication is on: of two jobs with the same body, sent without an id within "
-            "five minutes, the second vanishes; let producers send a MessageDeduplicationId and turn it off"
-        )
     limits = (attributes.get("DeduplicationScope"), attributes.get("FifoThroughputLimit"))
     if limits != ("messageGroup", "perMessageGroupId"):
         faults.append(
