@@ -27,12 +27,13 @@ class Desk:
         stop_after: int = 10**9,
         stop: QuickStop | None = None,
         polling: Polling = POLLING,
+        queues: int = 1,
     ) -> None:
         self.time = ManualTime()
         self.place = MemoryPlace(clock=lambda: self.time.seconds)
         self.queue = self.place.transport("requests")
         self.stop = stop or QuickStop()
-        self.room = Room(capacity, None, lambda: None, lambda: None)
+        self.room = Room(capacity, None, lambda: None, lambda: None, queues)
         self.leases = Leases(LEASE.total_seconds(), self.time.clock)
         self.handed: list[Held] = []
         self._stop_after = stop_after
@@ -240,6 +241,32 @@ def test_a_receiver_ends_when_the_room_is_closed() -> None:
     desk.receiver.run()
 
     assert desk.stop.waits == []
+
+
+def test_what_came_bears_the_place_of_its_queue_in_the_order() -> None:
+    """And fills the places that are that queue's."""
+    desk = Desk(capacity=10, stop_after=3, polling=Polling(LEASE, priority=1), queues=2)
+    desk.send(3)
+    desk.receiver.run()
+
+    assert [held.priority for held in desk.handed] == [1, 1, 1]
+    assert desk.room.reserve(10, 0, priority=0) == 5
+
+
+@pytest.mark.parametrize(("capacity", "seconds"), [(1, 1), (2, 20)])
+def test_a_poll_that_keeps_another_queue_waiting_is_short(capacity: int, seconds: int) -> None:
+    """There are fewer places than queues: this one's may bring nothing, and the other's much."""
+    desk, waits = Desk(capacity, stop=QuickStop(after=1), queues=2), list[float]()
+    desk.receiver._wait = timedelta(seconds=20)
+
+    def receive(_maximum: int, wait: timedelta, _lease: timedelta) -> list[Delivery]:
+        waits.append(wait.total_seconds())
+        return []
+
+    desk.queue.receive = receive  # type: ignore[assignment, method-assign]
+    desk.receiver.run()
+
+    assert waits == [seconds]
 
 
 def test_a_poll_is_short_beside_its_lease() -> None:
