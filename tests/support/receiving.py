@@ -21,6 +21,16 @@ def come(queue: Transport) -> list[Delivery]:
     return queue.receive(10, timedelta(seconds=20), LEASE)
 
 
+def come_all(queue: Transport, count: int) -> list[Delivery]:
+    """So many messages, of which some may be on their way yet."""
+    received: list[Delivery] = []
+    while len(received) < count:
+        came = come(queue)
+        assert came, f"waited for {count} messages, {len(received)} came"
+        received += came
+    return received
+
+
 def take_all(queue: Transport, count: int, lease: timedelta = LEASE) -> list[Delivery]:
     """Receive until `count` messages are in hand, or nothing comes."""
     taken: list[Delivery] = []

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from kombu.message import Message as KombuMessage
 
 from worker.transports.addresses import AmqpAddress
+from worker.transports.amqp_arrivals import arrival_of
 from worker.transports.amqp_connections import tls_options
-from worker.transports.amqp_consumer import arrival_of
 from worker.transports.amqp_queues import LEVELS_MS, level_ms
 from worker.transports.limits import RELEASE_DELAY_MAXIMUM
 

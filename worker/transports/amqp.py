@@ -11,8 +11,9 @@ from amqp.exceptions import NotFound
 from kombu.connection import Connection
 
 from worker.transports.addresses import AmqpAddress
+from worker.transports.amqp_arrivals import arrival_of
 from worker.transports.amqp_connections import open_connection
-from worker.transports.amqp_consumer import CONSUMER_TIMEOUT, Consumer, arrival_of
+from worker.transports.amqp_consumer import CONSUMER_TIMEOUT, Consumer
 from worker.transports.amqp_publisher import Letter, Publisher
 from worker.transports.amqp_queues import declare, delay_queue, exists, faults, waiting
 from worker.transports.base import Delivery, Depth, Fault, Faults, Message, TransportError

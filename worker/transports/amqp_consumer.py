@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
 
@@ -15,9 +15,10 @@ from kombu.entity import Queue as KombuQueue
 from kombu.message import Message as KombuMessage
 from kombu.messaging import Consumer as Subscription
 
+from worker.transports.amqp_arrivals import arrival_of
 from worker.transports.amqp_link import LOOK_SECONDS, Link
 from worker.transports.base import Delivery, TransportError
-from worker.transports.kombu_wire import Arrival, delivery_from
+from worker.transports.kombu_wire import delivery_from
 
 CONSUMER_TIMEOUT: Final = timedelta(minutes=30)
 """How long RabbitMQ lets a message be held before it ends the channel, unless it is told otherwise."""
@@ -68,6 +69,7 @@ class Consumer:
         self._subscription: Subscription | None = None
         self._failure: TransportError | None = None
         self._breaks = 0
+        self._next_look = 0.0
         self._receiving = 0
         self._asked_at = 0.0
         self._interrupted = False
@@ -103,6 +105,7 @@ class Consumer:
             for hold in kept:
                 if hold is not None:
                     hold.expires_at = now + lease_seconds
+        self._note_lease(lease_seconds)
         return [hold is not None for hold in kept]
 
     def holds(self, receipt: str) -> bool:
@@ -148,9 +151,13 @@ class Consumer:
             taken = [self._arrived.popleft() for _ in range(min(maximum, len(self._arrived)))]
             for tag, _ in taken:
                 self._holds[tag].expires_at = until
-        if taken and lease_seconds < LOOK_SECONDS:
-            self._link.wake()
+        self._note_lease(lease_seconds)
         return [delivery for _, delivery in taken]
+
+    def _note_lease(self, lease_seconds: float) -> None:
+        if lease_seconds < LOOK_SECONDS:
+            self._next_look = 0.0
+            self._link.wake()
 
     def _settle(self, receipts: Iterable[str], settle: Callable[[int], bool]) -> list[bool]:
         """Done on the link's thread, for the connection is no other's; nothing is, if it has ended."""
@@ -199,15 +206,18 @@ class Consumer:
         return hold.arrived_at + self._hold_seconds <= now
 
     def _tend(self) -> float:
-        """Give back what was held too long, and what nobody asks for; when the next lease ends."""
-        self._give_back_over()
-        with self._changed:
-            now = self._monotonic()
-            ends = [hold.expires_at for hold in self._holds.values() if hold.expires_at is not None]
-            unasked = not self._receiving and self._asked_at + UNASKED_SECONDS <= now
-        if unasked:
-            self._unsubscribe()
-        return min(ends, default=now + LOOK_SECONDS) - now
+        """Give back what was held too long, and what nobody asks for; when to look at that again."""
+        now = self._monotonic()
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            self._give_back_over()
+            with self._changed:
+                ends = [hold.expires_at for hold in self._holds.values() if hold.expires_at is not None]
+                self._next_look = min(self._next_look, min(ends, default=self._next_look))
+                unasked = not self._receiving and self._asked_at + UNASKED_SECONDS <= now
+            if unasked:
+                self._unsubscribe()
+        return self._next_look - now
 
     def _give_back_over(self) -> None:
         with self._changed:
@@ -268,14 +278,12 @@ class Consumer:
 
     def _note_arrival(self, message: KombuMessage) -> None:
         tag = message.delivery_tag
-        delivery = delivery_from(message.body, message.headers, self._arrival(message))
+        arrival = arrival_of(message, f"{self._epoch}.{tag}", self._clock())
+        delivery = delivery_from(message.body, message.headers, arrival)
         with self._changed:
             self._holds[tag] = _Hold(self._monotonic())
             self._arrived.append((tag, delivery))
             self._changed.notify_all()
-
-    def _arrival(self, message: KombuMessage) -> Arrival:
-        return arrival_of(message, f"{self._epoch}.{message.delivery_tag}", self._clock())
 
     def _note_broken(self, error: TransportError) -> None:
         with self._changed:
@@ -287,30 +295,3 @@ class Consumer:
             self._arrived.clear()
             self._acked.clear()
             self._changed.notify_all()
-
-
-def arrival_of(message: KombuMessage, receipt: str, now: float) -> Arrival:
-    """What RabbitMQ says of a receive: its counts are of those before, a classic queue's just whether any."""
-    headers, properties = message.headers, message.properties
-    counts = [headers.get("x-delivery-count"), headers.get("x-acquired-count")]
-    before = [count for count in counts if isinstance(count, int) and count >= 0]
-    again = int(bool((message.delivery_info or {}).get("redelivered")))
-    return Arrival(
-        receipt,
-        1 + max(before, default=again),
-        datetime.fromtimestamp(now, UTC),
-        message_id=_text(properties.get("message_id")),
-        sent_at=_moment(properties.get("timestamp")),
-    )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _moment(value: object) -> datetime | None:
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value
-    if isinstance(value, int) and 0 <= value < 2**35:
-        return datetime.fromtimestamp(value, UTC)
-    return None
