@@ -143,7 +143,7 @@ def test_a_receive_waits_on_an_empty_queue(queue: Transport) -> None:
     """It returns empty-handed after the wait, and not before."""
     started = time.monotonic()
     assert queue.receive(10, timedelta(seconds=1), timedelta(seconds=30)) == []
-    assert 0.9 < time.monotonic() - started < 10
+    assert 0.9 < time.monotonic() - started < 60
 
 
 def test_a_receive_that_waits_wakes_when_a_message_is_sent(queue: Transport, backend: Backend) -> None:
@@ -153,7 +153,7 @@ def test_a_receive_that_waits_wakes_when_a_message_is_sent(queue: Transport, bac
         started = time.monotonic()
         send_bodies(backend.open(), "wake up")
         assert bodies(received.result()) == ["wake up"]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 def test_queues_of_one_place_do_not_mix(backend: Backend) -> None:
@@ -223,5 +223,5 @@ def test_closing_ends_a_receive_that_waits_and_loses_nothing(queue: Transport, b
         time.sleep(0.3)
         queue.close()
         send_bodies(other, "for others")
-        assert received.result(timeout=10) == []
+        assert received.result(timeout=60) == []
     assert bodies(other.receive(10, timedelta(seconds=2), timedelta(seconds=30))) == ["for others"]

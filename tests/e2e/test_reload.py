@@ -25,7 +25,7 @@ STEPS = [
     ("[partners.acme", "[partners.acme]"),
     ("limit = 3", "limit = 1"),
     ("concurrency = 8", "concurrency = 3"),
-    ('lease = "9s"', 'lease = "10s"'),
+    ('lease = "30s"', 'lease = "20s"'),
 ]
 """Changes of the file, one after another; one breaks it, and the next mends it."""
 
@@ -152,9 +152,9 @@ def test_the_service_manager_hears_of_the_reload_and_of_what_is_not_in_force(
         worker = world.start_worker(**manager.environment())
         manager.wait_for("READY=1")
         for before, after, note in (
-            ('lease = "9s"', 'lease = "10s"', "needs a restart: worker.lease"),
-            ('lease = "10s"', "lease = 10", "the changed configuration is faulty and not in force"),
-            ("lease = 10", 'lease = "9s"', ""),
+            ('lease = "30s"', 'lease = "20s"', "needs a restart: worker.lease"),
+            ('lease = "20s"', "lease = 10", "the changed configuration is faulty and not in force"),
+            ("lease = 10", 'lease = "30s"', ""),
         ):
             change(world, before, after)
             worker.signal(signal.SIGHUP)

@@ -125,14 +125,12 @@ def test_a_password_that_is_changed_is_taken_up(
 
 def test_a_statement_and_a_wait_for_a_lock_have_their_time_outs(either: Shard) -> None:
     """Told by the server's own codes: one counts against the part, the other does not."""
-    section = settings.Shard(
-        url=either.engine.url.render_as_string(hide_password=False),
-        lock_timeout=timedelta(seconds=1),
-        statement_timeout=timedelta(seconds=1.5),
-    )
-    shard = Shard("one", section)
-    sleep = "SELECT pg_sleep(9)" if either.dialect == "postgresql" else "SELECT SLEEP(9)"
-    slow = failure_of_work(shard, statement(sleep))
+    url = either.engine.url.render_as_string(hide_password=False)
+    hasty = Shard("one", settings.Shard(url=url, statement_timeout=timedelta(seconds=1.5)))
+    sleep = "SELECT pg_sleep(99)" if either.dialect == "postgresql" else "SELECT SLEEP(99)"
+    slow = failure_of_work(hasty, statement(sleep))
+    hasty.close()
+    shard = Shard("one", settings.Shard(url=url, lock_timeout=timedelta(seconds=1)))
     with either.connect() as connection, connection.begin():
         insert_order(connection, 1)
         locked = failure_of_work(shard, lambda other: insert_order(other, 1))

@@ -223,7 +223,7 @@ class World:
             assert_listed(worker.log())
 
     def _configuration(self) -> str:
-        options = {"lease": "9s", "drain": "20s", "concurrency": "4", "worker": "", "retry": "", "extra": ""}
+        options = {"lease": "30s", "drain": "20s", "concurrency": "4", "worker": "", "retry": "", "extra": ""}
         text = CONFIGURATION.format(
             request=self.request_url,
             response=self.response_url,
