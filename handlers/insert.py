@@ -1,33 +1,33 @@
 """The built-in handler, configured without Python: rows from payload or attachments into one table."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import PurePath
 from types import MappingProxyType
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.result import ErrorDetail
 from config.settings import InsertHandler
 from handlers.contract import LocalAttachment, PartContext, Reject
+from handlers.file_load import Form, load_file
 from handlers.row_model import RowModel
-from handlers.rows import decoded_rows, read_csv, read_json_lines
+from handlers.rows import decoded_rows
 from handlers.table_rows import TableRow, check_configured_columns, owned_rows, table_row_model
 from shards.columns import ColumnFacts, TableCache, TableFacts
 from shards.failures import Failure, Kind, KnownFailure
 
-Reader = Callable[[BinaryIO, RowModel[TableRow], str], Iterator[TableRow]]
-
-READERS: Final[Mapping[str, Reader]] = MappingProxyType(
+PACKED: Final = ".gz"
+FORMS: Final[Mapping[str, Form]] = MappingProxyType(
     {
-        "text/csv": read_csv,
-        "application/csv": read_csv,
-        ".csv": read_csv,
-        "application/x-ndjson": read_json_lines,
-        "application/ndjson": read_json_lines,
-        "application/jsonl": read_json_lines,
-        ".jsonl": read_json_lines,
-        ".ndjson": read_json_lines,
+        "text/csv": "csv",
+        "application/csv": "csv",
+        ".csv": "csv",
+        "application/x-ndjson": "json",
+        "application/ndjson": "json",
+        "application/jsonl": "json",
+        ".jsonl": "json",
+        ".ndjson": "json",
     }
 )
 """How an attachment is read, by its content type or, failing that, the end of its name."""
@@ -93,12 +93,10 @@ class InsertRows:
             raise Reject(
                 "invalid_payload", "The job has no attachment: its rows are expected in attachments."
             )
-        readers = [(_reader(attachment), attachment) for attachment in context.attachments.values()]
+        forms = [_form(attachment) for attachment in context.attachments.values()]
         inserted = 0
-        for reader, attachment in readers:
-            with attachment.open() as stream:
-                rows = reader(stream, model, f"the attachment {attachment.name!r}")
-                inserted += context.bulk_insert(facts.table, rows, chunk_rows=self._section.chunk_rows)
+        for form, attachment in zip(forms, context.attachments.values(), strict=True):
+            inserted += load_file(context, facts, model, form, attachment, self._section)
         return inserted
 
     def _rows_of(self, payload: Any) -> list[Any]:
@@ -124,14 +122,14 @@ class InsertRows:
         return owned_rows(model, section.customer_column, context.customer_id)
 
 
-def _reader(attachment: LocalAttachment) -> Reader:
+def _form(attachment: LocalAttachment) -> Form:
     content_type = (attachment.content_type or "").partition(";")[0].strip().lower()
-    suffix = PurePath(attachment.name).suffix.lower()
+    suffix = PurePath(attachment.name.lower().removesuffix(PACKED)).suffix
     for kind in (content_type, suffix):
-        if kind in READERS:
-            return READERS[kind]
+        if kind in FORMS:
+            return FORMS[kind]
     raise Reject(
         "invalid_rows",
         f"The attachment {attachment.name!r} is neither CSV nor JSON Lines: expected the content type "
-        "text/csv or application/x-ndjson, or a name that ends in .csv, .jsonl or .ndjson.",
+        "text/csv or application/x-ndjson, or a name that ends in .csv, .jsonl or .ndjson, perhaps with .gz.",
     )

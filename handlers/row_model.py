@@ -16,6 +16,7 @@ from handlers.faults import can_be_told, msgspec_fault
 Row = TypeVar("Row")
 Value = TypeVar("Value")
 
+NUL: Final = "\0"
 UNKNOWN_COLUMN: Final = "unknown column"
 MISSING_COLUMN: Final = "missing required column"
 UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
@@ -23,11 +24,12 @@ DECIMAL: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASC
 
 
 class BadRow(Exception):
-    """A row does not fit its model; `faults` say where, without the row's number."""
+    """A row does not fit its model; `faults` say where, without the row's number, and `code` what it is."""
 
-    def __init__(self, faults: Iterable[ErrorDetail]) -> None:
+    def __init__(self, faults: Iterable[ErrorDetail], code: str = "invalid_rows") -> None:
         super().__init__("The row does not fit its model.")
         self.faults = list(faults)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class RowField:
     nullable: bool
     read_text: Callable[[str], Any] | None = None
     finish: Callable[[Any], Any] | None = None
+    has_default: bool = False
+    """Whether the database has a value of its own for a row that leaves the field out."""
+    is_configured: bool = False
+    """Whether the configuration says how its texts are written."""
 
 
 class RowModel(Generic[Row]):
@@ -61,11 +67,17 @@ class RowModel(Generic[Row]):
         self._raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
         self._required = frozenset(field.name for field in self.fields.values() if field.required)
         self._finish_row: Callable[[Row], Row] | None = None
+        self.owner: tuple[str, Any] | None = None
+        """The field that holds the customer, and the one value that it may have."""
         self._finishing = [(field.name, field.finish) for field in self.fields.values() if field.finish]
 
-    def finished_by(self, finish_row: Callable[[Row], Row]) -> "RowModel[Row]":
-        """The same model, each of its rows finished by this function, which raises `BadRow` for a bad one."""
+    def owned_by(self, owner: tuple[str, Any], finish_row: Callable[[Row], Row]) -> "RowModel[Row]":
+        """The same model, each of its rows finished by this function, which raises `BadRow` for a bad one.
+
+        It gives each row its owner.
+        """
         model = copy(self)
+        model.owner = owner
         model._finish_row = finish_row  # noqa: SLF001 - the copy is this class's own
         return model
 
@@ -74,14 +86,20 @@ class RowModel(Generic[Row]):
         unknown = [name for name in header if name not in self.fields]
         if len(unknown) == len(header):
             # The file may have no header: its first line would be values.
-            raise BadRow([ErrorDetail(rule="the first line is no header: none of its names is known")])
-        faults = [ErrorDetail(column=_told(name), rule=UNKNOWN_COLUMN) for name in unknown]
+            rule = "the first line is no header: none of its names is known"
+            raise BadRow([ErrorDetail(rule=rule)], "no_header")
         repeated = {name for name in header if name in self.fields and header.count(name) > 1}
-        faults += [ErrorDetail(column=name, rule="repeated column") for name in sorted(repeated)]
-        missing = sorted(self._required - set(header))
-        faults += [ErrorDetail(column=name, rule=MISSING_COLUMN) for name in missing]
-        if faults:
-            raise BadRow(faults)
+        faults = {
+            "unknown_columns": [ErrorDetail(column=_told(name), rule=UNKNOWN_COLUMN) for name in unknown],
+            "repeated_columns": [
+                ErrorDetail(column=name, rule="repeated column") for name in sorted(repeated)
+            ],
+            "missing_columns": [
+                ErrorDetail(column=name, rule=MISSING_COLUMN) for name in sorted(self._required - set(header))
+            ],
+        }
+        if code := next((code for code, places in faults.items() if places), None):
+            raise BadRow([place for places in faults.values() for place in places], code)
         return [self.fields[name] for name in header]
 
     def from_texts(self, columns: Sequence[RowField], texts: Sequence[str]) -> Row:
@@ -90,7 +108,11 @@ class RowModel(Generic[Row]):
         An empty text is None where the field takes None.
         """
         if len(texts) != len(columns):
-            raise BadRow([ErrorDetail(rule=f"expected {len(columns)} columns, found {len(texts)}")])
+            rule = f"expected {len(columns)} columns, found {len(texts)}"
+            raise BadRow([ErrorDetail(rule=rule)], "column_count")
+        if NUL in "".join(texts):
+            with_nul = [column.name for column, text in zip(columns, texts, strict=True) if NUL in text]
+            raise BadRow([ErrorDetail(column=name, rule="NUL byte") for name in with_nul], "nul_bytes")
         try:
             values = {
                 column.name: _read_text(column, text) for column, text in zip(columns, texts, strict=True)
@@ -103,6 +125,8 @@ class RowModel(Generic[Row]):
 
     def from_json(self, line: bytes) -> Row:
         """The row in a line of JSON Lines; raises `BadRow`."""
+        if b"\0" in line:
+            raise BadRow([ErrorDetail(rule="NUL byte")], "nul_bytes")
         try:
             raw = self._raw_fields.decode(line)
         except UNREADABLE as error:

@@ -54,7 +54,7 @@ def owned_rows(model: RowModel[TableRow], column: str, customer_id: str) -> RowM
         row[column] = owner
         return row
 
-    return model.finished_by(finish)
+    return model.owned_by((column, owner), finish)
 
 
 def check_configured_columns(connection: Connection, facts: TableFacts, names: Sequence[str]) -> None:
@@ -74,6 +74,7 @@ def _row_field(column: ColumnFacts, dialect: str, *, required: bool) -> RowField
         nullable=column.nullable,
         read_text=_json_text if value.is_json else _text_reader(value.type),
         finish=value.finish,
+        has_default=column.has_default,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, FromClause, Insert, TableClause, insert
@@ -12,7 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.result import ErrorDetail
 from shards.failures import Failure, Kind, KnownFailure, classify
+from shards.guard import PartConnection
 from shards.postgresql import ALONE, can_fail_alone
+from shards.row_columns import RowLoader
 
 CHUNK_ROWS: Final = 1000
 CHUNK_BYTES: Final = 4 * 2**20
@@ -21,6 +23,27 @@ CHUNK_BYTES: Final = 4 * 2**20
 TABLES_REMEMBERED: Final = 1024
 
 Row = dict[str, Any]
+
+
+class NumberedRows(Iterator[Any]):
+    """Rows that know their numbers: `row_number` is that of the row that came last."""
+
+    row_number: int
+
+    def __init__(self, rows: Iterable[tuple[int, Any]]) -> None:
+        self._rows = iter(rows)
+        self.row_number = 0
+
+    def __next__(self) -> Any:
+        self.row_number, row = next(self._rows)
+        return row
+
+
+class Chunk(NamedTuple):
+    """Rows that are sent at once, and the number of each."""
+
+    rows: list[Row]
+    numbers: list[int]
 
 
 class RowRefused(KnownFailure):
@@ -41,19 +64,24 @@ def insert_rows(
     a generator of any length. A row is a mapping from column to value, or a Struct, a dataclass or a pydantic
     model with such fields; a column that a row leaves out gets its default.
 
+    Where the database has a faster way than INSERT, many rows go that way; what comes of it is the same.
+
     Raises:
-        RowRefused: the database refused a row for good; its number is told, 1 for the first. Nothing of its
-            chunk stays, what came before it does until the transaction is rolled back.
+        RowRefused: the database refused a row for good; its number is told: 1 for the first, or what rows
+            that know their numbers say. Nothing of its chunk stays, what came before it does until the
+            transaction is rolled back.
         SQLAlchemyError, KnownFailure: any other failure, as it came; only a rollback of the transaction
             can follow.
         TypeError: `table` is no table, or a row is none of the kinds above.
     """
     if not isinstance(table, TableClause):
         raise TypeError(f"Rows can only be inserted into a table: found {type(table).__name__}.")
+    loader = RowLoader(connection, table)
     done = 0
     for chunk in _chunks(rows, chunk_rows, chunk_bytes):
-        _insert_chunk(connection, table, chunk, rows_before=done)
-        done += len(chunk)
+        if not loader.load(chunk.rows):
+            _insert_chunk(connection, table, chunk)
+        done += len(chunk.rows)
     return done
 
 
@@ -75,16 +103,18 @@ def as_mapping(row: Any) -> Row:
     )
 
 
-def _chunks(rows: Iterable[Any], rows_maximum: int, bytes_maximum: int) -> Iterator[list[Row]]:
-    chunk: list[Row] = []
+def _chunks(rows: Iterable[Any], rows_maximum: int, bytes_maximum: int) -> Iterator[Chunk]:
+    numbered = rows if isinstance(rows, NumberedRows) else None
+    chunk = Chunk([], [])
     weight = 0
-    for row in map(as_mapping, rows):
-        chunk.append(row)
+    for count, row in enumerate(map(as_mapping, rows), start=1):
+        chunk.rows.append(row)
+        chunk.numbers.append(count if numbered is None else numbered.row_number)
         weight += sum(_weight(value) for value in row.values() if type(value) is not int)
-        if len(chunk) >= rows_maximum or weight >= bytes_maximum:
+        if len(chunk.rows) >= rows_maximum or weight >= bytes_maximum:
             yield chunk
-            chunk, weight = [], 0
-    if chunk:
+            chunk, weight = Chunk([], []), 0
+    if chunk.rows:
         yield chunk
 
 
@@ -98,16 +128,28 @@ def _weight(value: Any) -> int:
     return 0
 
 
-def _insert_chunk(connection: Connection, table: TableClause, chunk: Sequence[Row], rows_before: int) -> None:
+def _insert_chunk(connection: Connection, table: TableClause, chunk: Chunk) -> None:
+    if isinstance(connection, PartConnection) and connection.is_lent:
+        _send_unprotected(connection, table, chunk.rows)
+        return
     try:
-        if can_fail_alone(connection) and _are_alike(chunk):
-            _send(connection, table, chunk, options=ALONE)
+        if can_fail_alone(connection) and _are_alike(chunk.rows):
+            _send(connection, table, chunk.rows, options=ALONE)
         else:
-            _send_in_savepoint(connection, table, chunk)
+            _send_in_savepoint(connection, table, chunk.rows)
     except (SQLAlchemyError, KnownFailure) as error:
         if classify(error, connection.dialect.name).kind is not Kind.PERMANENT:
             raise
-        _insert_one_by_one(connection, table, chunk, rows_before)
+        _insert_one_by_one(connection, table, chunk)
+
+
+def _send_unprotected(connection: PartConnection, table: TableClause, chunk: Sequence[Row]) -> None:
+    """Send rows without a savepoint: where they fail, the part is run again alone, and the row found then."""
+    try:
+        _send(connection, table, chunk)
+    except BaseException:
+        connection.refuse("A row that the database refuses")
+        raise
 
 
 def _send_in_savepoint(connection: Connection, table: TableClause, chunk: Sequence[Row]) -> None:
@@ -123,11 +165,9 @@ def _send_in_savepoint(connection: Connection, table: TableClause, chunk: Sequen
     savepoint.commit()
 
 
-def _insert_one_by_one(
-    connection: Connection, table: TableClause, chunk: Sequence[Row], rows_before: int
-) -> None:
+def _insert_one_by_one(connection: Connection, table: TableClause, chunk: Chunk) -> None:
     savepoint = connection.begin_nested()
-    for number, row in enumerate(chunk, start=rows_before + 1):
+    for number, row in zip(chunk.numbers, chunk.rows, strict=True):
         try:
             _send(connection, table, [row])
         except (SQLAlchemyError, KnownFailure) as error:

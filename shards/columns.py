@@ -15,13 +15,17 @@ from sqlalchemy.types import TypeEngine
 
 @dataclass(frozen=True, slots=True)
 class ColumnFacts:
-    """One column that rows may fill. `optional`: a row may leave it out, the database fills it."""
+    """One column that rows may fill. `optional`: a row may leave it out, the database fills it.
+
+    `has_default`: it does so with something else than NULL.
+    """
 
     name: str
     type: TypeEngine[Any] = field(compare=False)
     declared: str
     nullable: bool
     optional: bool
+    has_default: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ def _facts(connection: Connection, column: ReflectedColumn, keys: list[str]) -> 
         declared=type_.compile(connection.dialect),
         nullable=column["nullable"],
         optional=column["nullable"] or filled,
+        has_default=filled,
     )
 
 

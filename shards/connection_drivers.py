@@ -52,6 +52,9 @@ def _open_postgresql(section: settings.Shard, tls: str | None, parameters: dict[
 
 
 def _open_pymysql(section: settings.Shard, tls: str | None, parameters: dict[str, Any]) -> Any:
+    # files are offered to the server, which it is given only in `serving_files`
+    flags = parameters.get("client_flag", 0) | CLIENT.LOCAL_FILES
+    parameters = {**parameters, "client_flag": flags}
     connection = PatientPyMySQL(**parameters, **_pymysql_tls(section, tls), defer_connect=True)
     if tls == "prefer":
         connection.prefer_tls(shared_context(None, verify=False))
@@ -171,6 +174,7 @@ class PatientPyMySQL(pymysql.connections.Connection):
     _execute_command: Callable[[int, bytes], None]
     _read_ok_packet: Callable[[], object]
     _read_timeout: float | None
+    _local_infile: bool
 
     def connect(self, sock: Any = None) -> None:
         """Connect and log in."""
@@ -186,6 +190,20 @@ class PatientPyMySQL(pymysql.connections.Connection):
         """Encrypt if the server can; to be called before `connect`."""
         self.ssl = True
         self.ctx = context
+
+
+@contextmanager
+def serving_files(connection: Any) -> Iterator[None]:
+    """Let the server ask for a local file, inside the block; PyMySQL refuses that at any other time."""
+    if not isinstance(connection, PatientPyMySQL):
+        yield
+        return
+    usual = connection._local_infile  # noqa: SLF001 - the driver takes it only when connecting
+    connection._local_infile = True  # noqa: SLF001 - as above
+    try:
+        yield
+    finally:
+        connection._local_infile = usual  # noqa: SLF001 - as above
 
 
 @contextmanager

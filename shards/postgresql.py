@@ -27,6 +27,7 @@ CLEAN: Final = (
 ALONE: Final = {"shardworker_alone": True}
 """Options of an INSERT of rows that leaves the transaction as it was if it fails; see `can_fail_alone`."""
 
+COPIED: Final = "shardworker_copied"
 ROWS_AS_TEXT: Final = 50
 STATEMENTS_REMEMBERED: Final = 1024
 VALUES: Final = " VALUES "
@@ -61,6 +62,11 @@ def can_fail_alone(connection: Connection) -> bool:
     return bool(connection.get_execution_options().get(_OURS))
 
 
+def copying(data: bytes) -> dict[str, Any]:
+    """Options of a COPY from STDIN, on a connection of an engine of ours: the bytes that it reads."""
+    return {COPIED: data}
+
+
 def execute_with_opening(cursor: Any, statement: str, parameters: Any) -> None:
     """Execute a statement with parameters; what has to go before it in its transaction goes along."""
     if opening := _take_opening(cursor.connection):
@@ -82,6 +88,9 @@ def _leave_begin_to_us(connection: Any, _record: Any) -> None:
 
 def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
     opening, alone = _take_opening(cursor.connection), _is_alone(context)
+    if (data := context.execution_options.get(COPIED)) is not None:
+        _copy(cursor, statement, data, opening)
+        return True
     if opening and not parameters:
         # it may be several statements, of which the driver gives the last one's result
         cursor.connection.execute("; ".join(opening), prepare=False)
@@ -89,6 +98,13 @@ def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool
     if opening or alone:
         _execute_together(cursor, statement, [parameters], opening, alone=alone)
     return bool(opening or alone)
+
+
+def _copy(cursor: Any, statement: str, data: bytes, opening: Sequence[str]) -> None:
+    for each in opening:
+        cursor.execute(each, prepare=False)
+    with cursor.copy(statement) as copy:
+        copy.write(data)
 
 
 def _execute_many(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:

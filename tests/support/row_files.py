@@ -34,13 +34,13 @@ def read_json(text: str | bytes, model: Any = Line) -> list[Any]:
     return list(json_rows(io.BytesIO(data), model))
 
 
-def csv_faults(text: str | bytes, model: Any = Line) -> tuple[ErrorDetail, ...]:
-    return faults_of(lambda: read_csv(text, model))
+def csv_faults(text: str | bytes, model: Any = Line, code: str = "invalid_rows") -> tuple[ErrorDetail, ...]:
+    return faults_of(lambda: read_csv(text, model), code)
 
 
-def faults_of(read: Any) -> tuple[ErrorDetail, ...]:
+def faults_of(read: Any, code: str = "invalid_rows") -> tuple[ErrorDetail, ...]:
     with pytest.raises(Reject) as caught:
         read()
-    assert caught.value.code == "invalid_rows"
+    assert caught.value.code == code
     assert SECRET not in f"{caught.value.message} {caught.value.details}"
     return caught.value.details

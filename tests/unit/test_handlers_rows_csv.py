@@ -2,12 +2,13 @@
 
 import io
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from config.result import ErrorDetail
 from handlers import Reject, csv_rows
-from tests.support.row_files import SECRET, Line, csv_faults, read_csv, read_json
+from tests.support.row_files import SECRET, Line, csv_faults, faults_of, read_csv, read_json
 
 HEADER = "order_no,article,note,quantity,price,ordered_at,paid\n"
 
@@ -42,7 +43,7 @@ def test_an_empty_field_is_none_where_the_model_takes_none() -> None:
 
     assert (row.article, row.note, row.quantity, row.price, row.ordered_at) == ("", None, None, None, None)
     assert csv_faults("order_no,article\n,a\n") == (
-        ErrorDetail(row=1, column="order_no", rule="expected int"),
+        ErrorDetail(row=2, column="order_no", rule="expected int"),
     )
 
 
@@ -54,7 +55,7 @@ def test_columns_may_stand_in_any_order_and_optional_ones_may_be_absent() -> Non
 
 
 def test_every_fault_of_every_row_is_told_with_row_and_column() -> None:
-    """A partner corrects a file in one go; rows are counted from the first after the header."""
+    """A partner corrects a file in one go; rows are counted as a spreadsheet counts them."""
     text = (
         "order_no,article,quantity,price,ordered_at\n"
         "1,a,1,1.5,2026-11-21T10:00:00\n"
@@ -64,12 +65,12 @@ def test_every_fault_of_every_row_is_told_with_row_and_column() -> None:
     )
 
     assert csv_faults(text) == (
-        ErrorDetail(row=2, column="order_no", rule="expected int"),
-        ErrorDetail(row=2, column="quantity", rule="expected int"),
-        ErrorDetail(row=2, column="price", rule="expected decimal"),
-        ErrorDetail(row=2, column="ordered_at", rule="expected datetime"),
-        ErrorDetail(row=3, rule="expected 5 columns, found 2"),
-        ErrorDetail(row=4, column="order_no", rule="expected int"),
+        ErrorDetail(row=3, column="order_no", rule="expected int"),
+        ErrorDetail(row=3, column="quantity", rule="expected int"),
+        ErrorDetail(row=3, column="price", rule="expected decimal"),
+        ErrorDetail(row=3, column="ordered_at", rule="expected datetime"),
+        ErrorDetail(row=4, rule="expected 5 columns, found 2"),
+        ErrorDetail(row=5, column="order_no", rule="expected int"),
     )
 
 
@@ -88,55 +89,74 @@ def test_rows_end_at_the_first_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "faults"),
+    ("header", "code", "faults"),
     [
-        ("order_no,article,colour", [ErrorDetail(column="colour", rule="unknown column")]),
-        ("article", [ErrorDetail(column="order_no", rule="missing required column")]),
-        ("order_no,article,article", [ErrorDetail(column="article", rule="repeated column")]),
+        ("order_no,article,colour", "unknown_columns", [ErrorDetail(column="colour", rule="unknown column")]),
+        ("article", "missing_columns", [ErrorDetail(column="order_no", rule="missing required column")]),
+        (
+            "order_no,article,article",
+            "repeated_columns",
+            [ErrorDetail(column="article", rule="repeated column")],
+        ),
         (
             f"order_no,article,{SECRET} 49",
+            "unknown_columns",
             [ErrorDetail(column="(a name that is none)", rule="unknown column")],
         ),
     ],
 )
-def test_a_header_that_does_not_fit_is_told_before_any_row(header: str, faults: list[ErrorDetail]) -> None:
+def test_a_header_that_does_not_fit_is_told_before_any_row(
+    header: str, code: str, faults: list[ErrorDetail]
+) -> None:
     """Unknown, missing and repeated columns are the file's faults, not a row's."""
-    assert csv_faults(f"{header}\n1,2,3\n") == tuple(faults)
+    assert csv_faults(f"{header}\n1,2,3\n", code=code) == tuple(faults)
 
 
 def test_a_first_line_of_values_is_not_told_as_columns() -> None:
     """A file without a header would show its first row's values."""
-    (fault,) = csv_faults(f"7,{SECRET}\n8,b\n")
+    (fault,) = csv_faults(f"7,{SECRET}\n8,b\n", code="no_header")
 
     assert fault.rule is not None
     assert "no header" in fault.rule
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "code", "row"),
     [
-        b'order_no,article\n1,"a\n',
-        b'order_no,article\n1,"a"b\n',
-        b"order_no,article\r1,a\r",
-        b"order_no,article\n1,a\rb\n",
+        (b'order_no,article\n1,a\n2,"a\n3,b\n', "quote_not_closed", 3),
+        (b'order_no,article\n\n1,"a"b\n', "not_csv", 3),
+        (b"order_no,article\r1,a\r", "not_csv", 1),
+        (b"order_no,article\n1,a\rb\n", "not_csv", 2),
+        (b'order_no,article\n1,"a\0b"\n', "nul_bytes", 2),
+        (b"order_no,article\n1,a,b\n", "column_count", 2),
+        (b"order_no,article\n1,a\n2\n", "column_count", 3),
     ],
 )
-def test_what_is_no_csv_is_told(text: bytes) -> None:
+def test_what_is_no_csv_is_told(text: bytes, code: str, row: int) -> None:
     """An open quote, text behind a quote and old newlines are faults, not other rows than were meant."""
-    assert "not CSV" in (csv_faults(text)[-1].rule or "")
+    assert [fault.row for fault in csv_faults(text, code=code)] == [row]
 
 
 def test_text_that_is_not_utf_8_is_told_with_its_row() -> None:
     """A file in another encoding is refused instead of stored as other letters."""
-    assert csv_faults("order_no,article\n1,a\n2,ä\n".encode("latin-1")) == (
-        ErrorDetail(row=2, rule="not UTF-8"),
+    assert csv_faults("order_no,article\n1,a\n2,ä\n".encode("latin-1"), code="wrong_encoding") == (
+        ErrorDetail(row=3, rule="not UTF-8"),
     )
-    assert csv_faults("order_no,article\n1,a\n".encode("utf-16")) == (ErrorDetail(rule="not UTF-8"),)
+    assert csv_faults("order_no,article\n1,a\n".encode("utf-16"), code="wrong_encoding") == (
+        ErrorDetail(row=1, rule="not UTF-8"),
+    )
 
 
-def test_files_without_rows_have_no_rows() -> None:
-    """Nothing to insert is no fault."""
-    assert read_csv("") == []
-    assert read_csv(HEADER) == []
-    assert read_json("") == []
-    assert read_json("\n \n\r\n") == []
+@pytest.mark.parametrize(
+    ("read", "text", "code"),
+    [
+        (read_csv, "", "empty_file"),
+        (read_csv, "\n\r\n", "empty_file"),
+        (read_csv, HEADER, "no_rows"),
+        (read_json, "", "empty_file"),
+        (read_json, "\n \n\r\n", "no_rows"),
+    ],
+)
+def test_files_without_rows_are_told(read: Any, text: str, code: str) -> None:
+    """A file that was cut off, or made of nothing, is no success: its sender is told."""
+    assert [fault.rule for fault in faults_of(lambda: read(text), code)]

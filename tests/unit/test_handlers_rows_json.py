@@ -114,5 +114,5 @@ def test_a_rule_of_the_rows_own_is_told_without_its_text() -> None:
         ErrorDetail(row=1, rule="not of the form that is asked for"),
     )
     assert csv_faults("order_no\n1\n", Strict) == (
-        ErrorDetail(row=1, rule="not of the form that is asked for"),
+        ErrorDetail(row=2, rule="not of the form that is asked for"),
     )

@@ -1,0 +1,142 @@
+"""Loading a file of rows into a table: blocks at once where they are surely right, else row by row."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Literal, NamedTuple
+
+from sqlalchemy import Connection
+
+from config.settings import InsertHandler
+from handlers.block_columns import csv_columns, json_columns
+from handlers.contract import LocalAttachment, PartContext
+from handlers.row_bytes import Unreadable, utf8_stream
+from handlers.row_faults import RowFaults
+from handlers.row_files import Block, CsvFile, JsonFile, RowFile
+from handlers.row_model import BadRow, RowModel
+from handlers.table_rows import TableRow
+from shards.bulk import NumberedRows, insert_rows
+from shards.column_blocks import Columns
+from shards.columns import TableFacts
+from shards.load import BlockLoader, open_loader
+from shards.row_columns import can_load
+
+Form = Literal["csv", "json"]
+ColumnsOf = Callable[[Any], Columns | None]
+
+THREADS: Final = 1
+"""One block is made ready while the one before it goes to the database; more would only hold more memory."""
+
+
+class Ready(NamedTuple):
+    """A block, and what of it can be loaded at once: `encoded`, for so many rows."""
+
+    block: Block
+    encoded: Any | None = None
+    row_count: int = 0
+
+
+def load_file(
+    context: PartContext,
+    facts: TableFacts,
+    model: RowModel[TableRow],
+    form: Form,
+    attachment: LocalAttachment,
+    section: InsertHandler,
+) -> int:
+    """Insert the rows of an attachment; how many they are.
+
+    Raises:
+        Reject: the file or its rows cannot be used; all faults, up to 100, are told together.
+        RowRefused: the database refused a row for good.
+        SQLAlchemyError, KnownFailure: any other failure of the database.
+    """
+    faults = RowFaults(f"the attachment {attachment.name!r}")
+    with attachment.open() as stream:
+        try:
+            text = utf8_stream(stream)
+            file: RowFile[TableRow] = CsvFile(text, model) if form == "csv" else JsonFile(text, model)
+            return _FileLoad(context.connection, facts, model, section, faults).run(file)
+        except Unreadable as error:
+            faults.end(error)
+        except BadRow as bad:
+            faults.add(bad)
+    raise faults.rejection()
+
+
+class _FileLoad:
+    def __init__(
+        self,
+        connection: Connection,
+        facts: TableFacts,
+        model: RowModel[TableRow],
+        section: InsertHandler,
+        faults: RowFaults,
+    ) -> None:
+        self._connection = connection
+        self._facts = facts
+        self._model = model
+        self._chunk_rows = section.chunk_rows
+        self._faults = faults
+        self._loader = self._open_loader()
+
+    def run(self, file: RowFile[TableRow]) -> int:
+        """Insert the file's rows; how many they are."""
+        inserted, found = 0, False
+        for ready in _ahead(self._ready_blocks(file)):
+            if ready.encoded is not None and self._load(ready):
+                inserted += ready.row_count
+                found = True
+                continue
+            rows = list(file.rows(ready.block, self._faults))
+            found = found or bool(rows or self._faults)
+            if ready.block.error is not None:
+                raise ready.block.error
+            if self._faults.are_full:
+                break
+            if not self._faults:
+                inserted += self._insert(rows)
+        if not found:
+            raise Unreadable("no_rows", "no rows")
+        if self._faults:
+            raise self._faults.rejection()
+        return inserted
+
+    def _open_loader(self) -> BlockLoader | None:
+        if not can_load(self._connection):
+            return None
+        types = {column.name: column.type for column in self._facts.columns}
+        return open_loader(self._connection, self._facts.table, types)
+
+    def _ready_blocks(self, file: RowFile[TableRow]) -> Iterator[Ready]:
+        loader = self._loader
+        columns_of = None if loader is None else _columns_of(file, self._model, loader)
+        for block in file:
+            columns = None if columns_of is None else columns_of(block)
+            encoded = None if loader is None or columns is None else loader.encode(columns)
+            yield Ready(block, encoded, 0 if columns is None else columns.count)
+
+    def _load(self, ready: Ready) -> bool:
+        if self._faults:
+            return True  # it is right, and nothing of the file is kept
+        assert self._loader is not None  # noqa: S101 - it has encoded the block
+        return self._loader.load(self._connection, ready.encoded, ready.row_count)
+
+    def _insert(self, rows: list[tuple[int, TableRow]]) -> int:
+        return insert_rows(
+            self._connection, self._facts.table, NumberedRows(rows), chunk_rows=self._chunk_rows
+        )
+
+
+def _columns_of(file: RowFile[TableRow], model: RowModel[TableRow], loader: BlockLoader) -> ColumnsOf | None:
+    if isinstance(file, CsvFile):
+        return csv_columns(file, model, loader)
+    return json_columns(model, loader)
+
+
+def _ahead(blocks: Iterator[Ready]) -> Iterator[Ready]:
+    """The blocks, each of which is made ready while the one before it is used."""
+    with ThreadPoolExecutor(THREADS, "shardworker-rows") as threads:
+        coming = threads.submit(next, blocks, None)
+        while (ready := coming.result()) is not None:
+            coming = threads.submit(next, blocks, None)
+            yield ready

@@ -1,0 +1,66 @@
+"""JSON Lines cut into blocks of whole lines, in bounded memory, each line known by its number."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from handlers.row_bytes import Source, Unreadable
+
+BLOCK_BYTES: Final = 2**20
+
+
+class JsonBlock:
+    """Some whole lines, the first of which has this number."""
+
+    error: Unreadable | None = None
+
+    def __init__(self, number: int, data: bytes) -> None:
+        self.number = number
+        self.data = data
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """The lines that are not empty, with their numbers."""
+        for number, line in enumerate(self.data.split(b"\n"), start=self.number):
+            if stripped := line.strip():
+                yield number, stripped
+
+
+class JsonBlocks:
+    """The blocks of a JSON Lines file; no line may be longer than `line_bytes_maximum`."""
+
+    def __init__(self, stream: Source, line_bytes_maximum: int = BLOCK_BYTES) -> None:
+        self._stream = stream
+        self._maximum = line_bytes_maximum
+        self._number = 1
+
+    def __iter__(self) -> Iterator[JsonBlock]:
+        """The blocks.
+
+        Raises:
+            Unreadable: `empty_file`, `record_too_long`, or what the stream raises, with the line's number.
+        """
+        held = self._read(b"")
+        if not held:
+            raise Unreadable("empty_file", "no rows")
+        while held:
+            end = self._end_of_lines(held)
+            block = JsonBlock(self._number, held[:end])
+            yield block
+            self._number += block.data.count(b"\n")
+            held = self._read(held[end:])
+
+    def _end_of_lines(self, held: bytes) -> int:
+        end = held.rfind(b"\n", 0, self._maximum) + 1
+        if len(held) <= self._maximum:
+            return len(held)
+        if not end:
+            raise Unreadable("record_too_long", f"longer than {self._maximum} bytes", self._number)
+        return end
+
+    def _read(self, held: bytes) -> bytes:
+        try:
+            while len(held) <= self._maximum and (data := self._stream.read(self._maximum + 1 - len(held))):
+                held += data
+        except Unreadable as error:
+            error.row = self._number
+            raise
+        return held

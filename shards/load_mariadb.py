@@ -1,0 +1,97 @@
+"""Loading blocks into MariaDB and MySQL by LOAD DATA LOCAL, from memory, where both sides allow it."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any, Final, NamedTuple
+from weakref import WeakSet
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from shards.column_blocks import Columns, as_copy_text
+from shards.connection_drivers import serving_files
+from shards.load_target import CannotLoad, Target
+
+# The server or the driver forbids it: by its setting, or because the client did not offer it.
+FORBIDDEN: Final = frozenset({1148, 2068, 3948, 4166})
+
+_forbidding: WeakSet[Engine] = WeakSet()
+_lock: Final = Lock()
+
+
+class LoadData(NamedTuple):
+    """A block as LOAD DATA takes it: the statement with a place for the file's name, and the file."""
+
+    statement: str
+    data: bytes
+
+
+class MariaDBLoader:
+    """LOAD DATA LOCAL; one statement for each block, which is whole before the statement begins.
+
+    The statement makes mere warnings of values and rows that it cannot take. So a warning of any kind, and a
+    row too few, make the block one that was not loaded.
+    """
+
+    takes_arrays = False
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    @staticmethod
+    def can_load(connection: Connection) -> bool:
+        """Whether nobody has forbidden it yet on this connection's server."""
+        with _lock:
+            return connection.engine not in _forbidding
+
+    def encode(self, columns: Columns) -> LoadData:
+        """The block's statement and bytes."""
+        statement = (
+            (
+                f"LOAD DATA LOCAL INFILE '{{file}}' INTO TABLE {self._target.table} CHARACTER SET utf8mb4 "
+                r"FIELDS TERMINATED BY '\t' ESCAPED BY x'5C' LINES TERMINATED BY '\n' "
+                f"({self._target.columns(columns.names)})"
+            )
+            .replace(r"\t", "\t")
+            .replace(r"\n", "\n")
+        )
+        return LoadData(statement, as_copy_text(columns))
+
+    def send(self, connection: Connection, encoded: LoadData) -> int:
+        """Load the block; raises `CannotLoad` where it is forbidden, or where anything was warned of."""
+        driver = connection.connection.driver_connection
+        try:
+            with _file_of(encoded.data) as path, serving_files(driver):
+                statement = encoded.statement.replace("{file}", path, 1)
+                count = connection.exec_driver_sql(statement).rowcount
+        except DBAPIError as error:
+            if _code(error) in FORBIDDEN:
+                with _lock:
+                    _forbidding.add(connection.engine)
+                raise CannotLoad from error
+            raise
+        if connection.exec_driver_sql("SELECT @@warning_count").scalar():
+            raise CannotLoad
+        return count
+
+
+@contextmanager
+def _file_of(data: bytes) -> Iterator[str]:
+    """The name of a file without a place on disk, where there are such files, that has these bytes."""
+    if hasattr(os, "memfd_create"):
+        file: Any = os.fdopen(os.memfd_create("shardworker-rows"), "w+b")
+    else:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed below, as the other one
+    with file:
+        file.write(data)
+        file.flush()
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        yield f"/dev/fd/{file.fileno()}"
+
+
+def _code(error: DBAPIError) -> Any:
+    arguments = error.orig.args if error.orig is not None else ()
+    return arguments[0] if arguments else None

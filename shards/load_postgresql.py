@@ -1,0 +1,74 @@
+"""Loading blocks into PostgreSQL by COPY: as text, or in its binary form where pyarrow and pgpq are there."""
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
+
+from shards.column_blocks import Columns, as_copy_text
+from shards.column_texts import TextRule
+from shards.load_target import CannotLoad, Target
+from shards.postgresql import can_fail_alone, copying
+
+# A table with row-level security, a view, a foreign table of some kind: INSERT may be able to do it.
+NOT_FOR_COPY: Final = frozenset({"0A000", "42809"})
+
+
+class CopyData(NamedTuple):
+    """A block as COPY takes it."""
+
+    statement: str
+    data: bytes
+
+
+class PostgreSQLLoader:
+    """COPY, through the connection of the part; one statement for each block."""
+
+    def __init__(
+        self, target: Target, column_types: Mapping[str, TypeEngine[Any]], rules: Mapping[str, TextRule]
+    ) -> None:
+        self._target = target
+        self.takes_arrays = has_arrow()
+        self._types = column_types
+        self._rules = rules
+
+    @staticmethod
+    def can_load(connection: Connection) -> bool:
+        """Whether COPY can run on this connection: it is one of an engine of ours."""
+        return can_fail_alone(connection)
+
+    def encode(self, columns: Columns) -> CopyData:
+        """The block's statement and bytes."""
+        if columns.arrays is not None:
+            return CopyData(self._statement(columns, "binary"), _as_copy_binary(columns.arrays))
+        return CopyData(self._statement(columns, "text, ENCODING 'UTF8'"), as_copy_text(columns))
+
+    def send(self, connection: Connection, encoded: CopyData) -> int:
+        """Copy the block; raises `CannotLoad` where the table takes no COPY."""
+        try:
+            return connection.exec_driver_sql(
+                encoded.statement, execution_options=copying(encoded.data)
+            ).rowcount
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) in NOT_FOR_COPY:
+                raise CannotLoad from error
+            raise
+
+    def _statement(self, columns: Columns, form: str) -> str:
+        names = self._target.columns(columns.names)
+        return f"COPY {self._target.table} ({names}) FROM STDIN (FORMAT {form})"
+
+
+def has_arrow() -> bool:
+    """Whether the extra `fast` is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("pyarrow", "pgpq"))
+
+
+def _as_copy_binary(arrays: Any) -> bytes:
+    import pgpq
+
+    encoder = pgpq.ArrowToPostgresBinaryEncoder(arrays.schema)
+    return b"".join((encoder.write_header(), encoder.write_batch(arrays), encoder.finish()))

@@ -1,0 +1,42 @@
+"""Bulk loading on PostgreSQL: whichever way a file goes, the same rows stand there and the same is told."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shards.engines import Shard
+from tests.support.bulk_ways import ARRAY_COLUMNS, WAYS, create_table, csv_files, json_files, outcome
+from tests.support.parts import shard_at
+from tests.support.postgresql import PostgreSQLServer
+
+ALL_KINDS = st.one_of(csv_files("postgresql"), csv_files("postgresql", only=ARRAY_COLUMNS))
+# a transaction for each example: the server's pace, not the code's
+UNHURRIED = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module", name="kinds")
+def make_kinds(server: PostgreSQLServer) -> Iterator[Shard]:
+    server.create_database("bulk")
+    shard = shard_at(server.url("bulk"))
+    with shard.connect() as connection, connection.begin():
+        create_table(connection)
+    yield shard
+    shard.close()
+
+
+@UNHURRIED
+@given(data=ALL_KINDS)
+def test_every_way_makes_the_same_of_a_csv_file(kinds: Shard, data: bytes) -> None:
+    """Arrays of pyarrow's and columns of texts give the rows and the faults that single rows give."""
+    arrays, texts, rows = (outcome(kinds, way, "a.csv", data) for way in WAYS)
+
+    assert arrays == texts == rows
+
+
+@UNHURRIED
+@given(data=json_files("postgresql"))
+def test_every_way_makes_the_same_of_a_json_lines_file(kinds: Shard, data: bytes) -> None:
+    """Columns of texts give the rows and the faults that single rows give."""
+    assert outcome(kinds, "texts", "a.jsonl", data) == outcome(kinds, "rows", "a.jsonl", data)
