@@ -78,6 +78,12 @@ class MariaDBLoader:
         return count
 
 
+def forget(engine: Engine) -> None:
+    """Ask the engine's server again: it may allow now what it forbade."""
+    with _lock:
+        _forbidding.discard(engine)
+
+
 @contextmanager
 def _file_of(data: bytes) -> Iterator[str]:
     """The name of a file without a place on disk, where there are such files, that has these bytes."""

@@ -1,0 +1,84 @@
+"""Bulk loading on MariaDB: LOAD DATA forgives much, and nothing of that may be forgiven here."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event, text
+
+from shards import load_mariadb
+from shards.engines import Shard
+from tests.support.bulk_ways import create_table, csv_files, json_files, outcome
+from tests.support.mariadb import MariaDBServer
+from tests.support.parts import shard_at
+
+FILES = st.one_of(
+    st.tuples(st.just("a.csv"), csv_files("mariadb")), st.tuples(st.just("a.jsonl"), json_files("mariadb"))
+)
+# a transaction for each example: the server's pace, not the code's
+UNHURRIED = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+ROWS = b"number,label\n" + b"".join(b"%d,a\n" % number for number in range(200))
+
+
+@pytest.fixture(scope="module", name="kinds")
+def make_kinds(mariadb_server: MariaDBServer) -> Iterator[Shard]:
+    mariadb_server.create_database("bulk")
+    shard = shard_at(mariadb_server.url("bulk"))
+    with shard.connect() as connection, connection.begin():
+        create_table(connection)
+        connection.execute(text("ALTER TABLE kinds ADD CONSTRAINT positive CHECK (number > 0)"))
+    yield shard
+    shard.close()
+
+
+@pytest.fixture(name="statements")
+def note_statements(kinds: Shard) -> Iterator[list[str]]:
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement.split(maxsplit=1)[0])
+
+    event.listen(kinds.engine, "before_cursor_execute", note)
+    yield statements
+    event.remove(kinds.engine, "before_cursor_execute", note)
+
+
+@UNHURRIED
+@given(file=FILES)
+def test_every_way_makes_the_same_of_a_file(kinds: Shard, file: tuple[str, bytes]) -> None:
+    """LOAD DATA gives the rows and the faults that single rows give: what it warns of is done again."""
+    assert outcome(kinds, "texts", *file) == outcome(kinds, "rows", *file)
+
+
+@pytest.mark.parametrize(
+    ("bad", "code", "row"),
+    [(b"7,twice\n", "unique_violation", 202), (b"-7,a\n", "check_violation", 202)],
+)
+def test_a_row_that_load_data_would_leave_out_is_told(
+    kinds: Shard, statements: list[str], bad: bytes, code: str, row: int
+) -> None:
+    """A duplicate and a broken rule are mere warnings there: nothing of the file may stay."""
+    told, rows = outcome(kinds, "texts", "a.csv", ROWS.replace(b"0,a\n", b"", 1) + bad)
+
+    assert "LOAD" in statements
+    assert told[0] == code
+    assert [detail.row for detail in told[2]] == [row - 1]
+    assert rows == []
+
+
+def test_where_the_server_forbids_local_files_rows_are_inserted(
+    mariadb_server: MariaDBServer, kinds: Shard, statements: list[str]
+) -> None:
+    """It is asked once; from then on nobody asks."""
+    data = ROWS.replace(b"0,a\n", b"", 1)
+    mariadb_server.execute("SET GLOBAL local_infile = 0")
+    try:
+        first, second = (outcome(kinds, "texts", "a.csv", data) for _ in range(2))
+    finally:
+        mariadb_server.execute("SET GLOBAL local_infile = 1")
+        load_mariadb.forget(kinds.engine)
+
+    assert first == second
+    assert first.told == {"inserted": 199}
+    assert statements.count("LOAD") == 1
