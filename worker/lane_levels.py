@@ -12,6 +12,9 @@ class LaneLevels(Generic[Item]):
     def __init__(self) -> None:
         self._levels: dict[int, LaneQueue[Item]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._levels)
+
     def __len__(self) -> int:
         return sum(map(len, self._levels.values()))
 

@@ -11,11 +11,18 @@ class Occupancy:
     def __init__(self) -> None:
         self._taken: list[int] = [0]
 
+    @property
+    def taken(self) -> int:
+        """How many places are taken."""
+        return sum(self._taken)
+
     def lets_in(self, priority: int, places: int) -> bool:
         """Whether one more of this priority leaves what is kept of so many places for more urgent ones.
 
         Whether any place is free at all is not asked here: the most urgent are always let in.
         """
+        if not priority:
+            return True
         taken = 0
         for level in range(len(self._taken) - 1, 0, -1):
             taken += self._taken[level]
@@ -25,8 +32,8 @@ class Occupancy:
 
     def enter(self, priority: int) -> None:
         """One of this priority takes a place."""
-        missing = priority + 1 - len(self._taken)
-        self._taken.extend([0] * missing)
+        if priority >= len(self._taken):
+            self._taken.extend([0] * (priority + 1 - len(self._taken)))
         self._taken[priority] += 1
 
     def leave(self, priority: int) -> None:
