@@ -22,7 +22,8 @@ def give_back(abandoned: Sequence[Held], start: Callable[[str, Callable[[], None
     again when its lease ends.
     """
     for source in {held.source for held in abandoned}:
-        deliveries = [held.delivery for held in abandoned if held.source is source]
+        # from the end: nobody gets a group of which its head is back and a follower is not
+        deliveries = [held.delivery for held in reversed(abandoned) if held.source is source]
         start(f"{THREAD_PREFIX}{source.name}", partial(_release, source, deliveries))
 
 

@@ -2,7 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +39,11 @@ class Chains(World):
         for shard in SHARDS:
             with closing(sqlite3.connect(self.directory / f"{shard}.db")) as connection:
                 connection.execute(STEPS)
+
+    def send_killer(self, step: Step) -> None:
+        """Put a job in a step's place whose handler kills its process."""
+        body = json.dumps({**job_of(step), "type": "orders.killer"})
+        assert not self.request.send([Message(body, group=f"chain-{step.chain}")])
 
     def send_steps(self, steps: Iterable[Step]) -> None:
         """Put the jobs on the request queue, each in its chain's group."""
@@ -91,14 +97,16 @@ def by_chain(steps: Iterable[Step]) -> dict[int, list[int]]:
 
 
 @contextmanager
-def fifo_world(directory: Path) -> Iterator[Chains]:
-    """The world; leases are short, for a killed worker's messages come again when they end."""
-    with SqsServer() as server:
+def fifo_world(directory: Path, clock: Callable[[], float] = time.time, **options: str) -> Iterator[Chains]:
+    """The world. Leases are short unless told: a killed worker's messages come again when they end."""
+    with SqsServer(clock=clock) as server:
         request, response, failure = (
             f"sqs+{server.endpoint_url}/000000000000/{queue}.fifo"
             for queue in ("requests", "responses", "failures")
         )
-        world = Chains(directory, request, response, failure, {"lease": "6s", "concurrency": "8"})
-        world.prepare(server)
-        yield world
-        world.close()
+        world = Chains(directory, request, response, failure, {"lease": "6s", "concurrency": "8", **options})
+        try:
+            world.prepare(server)
+            yield world
+        finally:
+            world.close()
