@@ -77,6 +77,9 @@ def send(queue: Transport, messages: Sequence[Message]) -> None:
     wait_until(sent, "a broker that takes messages", pause_seconds=0.2)
 
 
+@pytest.mark.timeout(
+    300
+)  # a slow machine starts the broker in half a minute, and workers wait after failures
 def test_a_broker_killed_twice_and_then_a_worker_lose_and_double_nothing(
     world: World, rabbitmq: RabbitServer
 ) -> None:

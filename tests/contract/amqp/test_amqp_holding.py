@@ -14,6 +14,7 @@ from worker.transports.amqp import AmqpTransport
 from worker.transports.base import (
     Attribute,
     Delivery,
+    Depth,
     Faults,
     Message,
     QueueMissing,
@@ -160,7 +161,7 @@ def test_a_copy_that_waits_is_the_same_message(queue: AmqpTransport) -> None:
     assert queue.release([(first, timedelta(milliseconds=100))]) == {}
     (again,) = queue.receive(10, timedelta(seconds=20), LEASE)
     assert again == replace(first, receipt=again.receipt, receive_count=2)
-    assert queue.depth().waiting == 0
+    assert queue.depth() == Depth(waiting=0, leased=1, delayed=0)
 
 
 def test_an_alarm_fails_a_send_and_does_not_hold_it(queue: AmqpTransport, rabbitmq: RabbitServer) -> None:
