@@ -15,7 +15,7 @@ export PYTHON
 export PREFIX DESTDIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-twice check format bench bench-sick bench-shards bench-customers bench-urgent install uninstall clean
+.PHONY: help venv demo test test-twice check format bench bench-sick bench-shards bench-customers bench-shared bench-urgent install uninstall clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ bench-customers: $(STAMP)  ## Measure a job of 5,000 customers on 20 shards, one
 
 bench-urgent: $(STAMP)  ## Measure one urgent job a second beside 50,000 bulk jobs: some five minutes.
 	$(BIN)/python -m benchmarks.urgent
+
+bench-shared: $(STAMP)  ## Measure parts that share transactions beside parts that do not: some four minutes.
+	$(BIN)/python -m benchmarks.shared_parts
 
 install:  ## Install a version for systemd below /opt/shardworker, as root (PREFIX, DESTDIR, VERSION, PACKAGES; docs/install.md).
 	systemd/install.sh . $(PACKAGES)

@@ -94,7 +94,7 @@ class JobType(Section):
     """`[types."orders.insert"]`: limits of one job type."""
 
     timeout: Duration = timedelta(minutes=10)
-    group: Whole = Field(default=1, ge=1, le=10)
+    group: Whole = Field(default=1, ge=1, le=50)
 
 
 class Partner(Section):

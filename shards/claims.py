@@ -100,7 +100,7 @@ def claim(
         ContentConflict, Superseded, BrokenTransaction: see `decide`.
     """
     with inbox_faults(connection.dialect.name):
-        if insert_unless_present(connection, _new_row(identity, now), placement):
+        if insert_unless_present(connection, new_row(identity, now), placement):
             passed("after_claim")
             return Claimed()
         if placement is not None:
@@ -156,7 +156,8 @@ def inbox_faults(dialect: str) -> Iterator[None]:
         raise InboxFault(failure) from error
 
 
-def _new_row(identity: PartIdentity, now: float) -> dict[str, Any]:
+def new_row(identity: PartIdentity, now: float) -> dict[str, Any]:
+    """The row of a part that nobody has claimed before, as its claim inserts it."""
     return {
         "job_id": identity.job_id,
         "customer_id": identity.customer_id,

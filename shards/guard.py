@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from sqlalchemy.engine import Connection, RootTransaction, TwoPhaseTransaction
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import PoolProxiedConnection
 
 from config.points import passed
 from shards import failure_codes
@@ -37,15 +38,37 @@ class OutOfTime(KnownFailure):
         super().__init__(failure_of(failure_codes.OUT_OF_TIME))
 
 
+class NotShareable(Exception):
+    """A handler wanted what outlives its turn on a connection that others use after it, before the COMMIT."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"{wanted} cannot be had in a transaction that is shared: the part runs alone.")
+
+
 class PartConnection(Connection):
     """A connection on which a second transaction is refused in words that a handler's author understands.
 
     It also remembers the last error that its own database gave it (`met`), and the last deadlock or
-    serialization failure (`conflict`).
+    serialization failure (`conflict`). While `is_lent`, a handler has it whose transaction is shared with
+    other parts: the driver's connection is refused then, and `refused` says what was.
     """
 
     _own_error: BaseException | None = None
     conflict: BaseException | None = None
+    is_lent: bool = False
+    refused: NotShareable | None = None
+
+    @property
+    def connection(self) -> PoolProxiedConnection:
+        """The driver's connection, as the pool hands it out; raises `NotShareable` while it is lent."""
+        if self.is_lent:
+            raise self.refuse("The driver's own connection")
+        return super().connection
+
+    def refuse(self, wanted: str) -> NotShareable:
+        """The error for what cannot be shared; remembered, whatever a handler makes of it."""
+        self.refused = NotShareable(wanted)
+        return self.refused
 
     def note_error(self, error: BaseException) -> None:
         """Remember an error of the driver; the engine's events call this."""

@@ -181,6 +181,14 @@ EVENTS: Final[dict[str, Event]] = {
     "shard.back": Event(
         INFO, "A shard answers again: its parts go on, few at first.", _fields("shard tries away_ms")
     ),
+    "sharing.off": Event(
+        WARNING,
+        "Parts of a job type do not go together: for ten minutes each has a transaction of its own.",
+        _fields("type"),
+    ),
+    "sharing.on": Event(
+        INFO, "Parts of the job type share transactions again, as configured.", _fields("type")
+    ),
     "server.away": Event(
         WARNING,
         "Shards of one server were found away one after another: only probes go to any of its shards.",

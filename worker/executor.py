@@ -4,13 +4,12 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy import Connection
-from structlog.contextvars import bound_contextvars
 
-from config.result import error_of, failed, succeeded
+from config.result import error_of, failed
 from config.settings import Settings
 from handlers.middleware import Middleware
 from shards.engines import Shards
@@ -24,19 +23,20 @@ from worker.conclusion import Deferral
 from worker.counted_starts import CountedStarts
 from worker.failures import failure_of, log_unexpected
 from worker.gate import Gate
+from worker.handler_call import HandlerCall, names_of, shard_name
 from worker.job_in_hand import Part, shutdown_deferral
 from worker.middleware import pass_through
-from worker.part_context import part_context
 from worker.part_envelope import part_envelope
 from worker.pulse import doing
 from worker.recording import record_failure
 from worker.reports import Away, Ended, GivenUp, Report
+from worker.shared_run import Begins, SharedRun, Together
+from worker.sharing import Sharing
 from worker.time_limits import TimeLimits
-from worker.turn_limits import handler_grace_seconds, handler_timeout, statements_limit_seconds
+from worker.turn_limits import statements_limit_seconds
 
 ALONE_PATIENCE_SECONDS: Final = 10.0
 START_SETTLES_SECONDS: Final = 1.0
-GIVING_UP_SECONDS: Final = 15.0
 PLACEMENT_STALE_DELAY: Final = timedelta(seconds=1)
 
 log = structlog.get_logger()
@@ -65,28 +65,53 @@ class Executor:
         self._clock = clock
         self._stop = stop
         self._forget = forget
-        self._time_limits = time_limits
         self._gate = Gate()
         self._counted_starts = CountedStarts()
+        self._handler_call = HandlerCall(settings, time_limits, clock.monotonic)
+        self.sharing = Sharing(settings, clock.monotonic, has_middleware=bool(middleware))
+        self._shared_run = SharedRun(shards, settings, self._handler_call, self.sharing, clock)
 
     def apply(self, settings: Settings) -> None:
         """Go by these settings from now on."""
         self._settings = settings
+        self._handler_call.apply(settings)
+        self.sharing.apply(settings)
 
     def run(self, part: Part, is_mine: IsMine = lambda: True) -> Report:
         """Run the part to a report; never raises, whatever the handler does."""
         started = self._clock.monotonic()
         part.lane_wait_seconds += started - part.queued_at
-        limit_seconds = statements_limit_seconds(self._shards.get(self._shard_name(part)))
+        limit_seconds = statements_limit_seconds(self._shards.get(shard_name(part)))
         try:
-            with doing("runs a part", limit_seconds, **self._names(part)):
+            with doing("runs a part", limit_seconds, **names_of(part)):
                 report = self._run(part, is_mine)
                 if isinstance(report, Ended):
-                    self._counted_starts.pay(self._shard_name(part))
+                    self._counted_starts.pay(shard_name(part))
                 return report
         finally:
             part.queued_at = self._clock.monotonic()
             part.database_seconds += part.queued_at - started
+
+    def run_together(self, parts: Sequence[Part], begins: Begins) -> Together:
+        """Run parts of one shard and schema in one transaction; `begins` is told of each before its handler.
+
+        Those that have no outcome then are to be run alone, if this thread may still do that. Never raises.
+        """
+        started = self._clock.monotonic()
+        for part in parts:
+            part.lane_wait_seconds += started - part.queued_at
+        shard = self._shards.get(shard_name(parts[0]))
+        try:
+            with doing("runs parts together", statements_limit_seconds(shard)), self._gate.together():
+                together = self._shared_run.run(parts, begins)
+            if together.outcomes:
+                self._counted_starts.pay(shard.name)
+            return together
+        finally:
+            ended = self._clock.monotonic()
+            for part in parts:
+                part.queued_at = ended
+                part.database_seconds += (ended - started) / len(parts)
 
     def record_out_of_time(self, part: Part) -> Report:
         """Write to the inbox that the part took too long, in place of its thread that does not come back."""
@@ -169,18 +194,18 @@ class Executor:
         except PlacementStale as stale:
             return self._report_stale(part, stale)
         except InboxFault as fault:
-            log.error("inbox.fault", **self._names(part), error_code="shard_away", msg=str(fault))
+            log.error("inbox.fault", **names_of(part), error_code="shard_away", msg=str(fault))
             return Away()
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything, sys.exit() too
             failure = failure_of(error, self._dialect(part))
-            log_unexpected(error, failure, self._names(part))
+            log_unexpected(error, failure, names_of(part))
             return self._report_wait(part, failure)
 
     def _report_stale(self, part: Part, stale: PlacementStale) -> Deferral:
         """Let the message come back soon, to be routed anew: nothing was written, nothing is counted."""
         customer_id = part.request.customer_id
         self._forget([customer_id])
-        log.warning("placement.stale", **self._names(part), msg=str(stale))
+        log.warning("placement.stale", **names_of(part), msg=str(stale))
         delay = half_jitter(1, PLACEMENT_STALE_DELAY, PLACEMENT_STALE_DELAY, self._clock.random())
         return Deferral(delay, "placement_stale")
 
@@ -188,7 +213,7 @@ class Executor:
         match failure.kind:
             case Kind.AWAY:
                 log.warning(
-                    "shard.unanswered", **self._names(part), error_code=failure.code, msg=failure.message
+                    "shard.unanswered", **names_of(part), error_code=failure.code, msg=failure.message
                 )
                 return Away()
             case Kind.BUSY if failure.code == "shutdown":
@@ -218,33 +243,19 @@ class Executor:
             decoded = [handler.decode(part.request.payload)]
 
             def work(connection: Connection) -> bytes:
+                assert isinstance(connection, PartConnection)  # noqa: S101 - every shard's is one
                 if part.start_counted:
                     self._counted_starts.connected(part, connection)
                 # A try after a deadlock decodes anew: the handler may have changed what it got before.
                 payload = decoded.pop() if decoded else handler.decode(part.request.payload)
-                return self._call(part, connection, payload)
+                return self._handler_call.call(part, connection, payload)
 
             return store.run(part.identity, work)
 
         if not self._middleware:
             return transaction()
-        envelope, names = part_envelope(part), self._names(part)
+        envelope, names = part_envelope(part), names_of(part)
         return pass_through(self._middleware, envelope, transaction, self._dialect(part), names)
-
-    def _call(self, part: Part, connection: Connection, payload: Any) -> bytes:
-        handler = part.owner.handler
-        assert handler is not None  # noqa: S101 - see _work
-        assert isinstance(connection, PartConnection)  # noqa: S101 - every shard's is one
-        timeout = handler_timeout(self._settings, part.owner.job_type)
-        grace_seconds = handler_grace_seconds(timeout)
-        hangs_after_seconds = timeout.total_seconds() + grace_seconds + GIVING_UP_SECONDS
-        with (
-            bound_contextvars(**part.owner.identity.log_names, customer=part.request.customer_id),
-            doing("runs a handler", hangs_after_seconds, **self._names(part)),
-            self._time_limits.within(timeout.total_seconds(), grace_seconds, connection),
-        ):
-            value = handler.call(payload, part_context(part, connection, timeout, self._clock.monotonic))
-        return succeeded(part.request.customer_id, value)
 
     def _start(self, store: PartStore, part: Part, *, known: int) -> Outcome:
         if part.refusal is not None:
@@ -273,13 +284,5 @@ class Executor:
     def _record(self, store: PartStore, part: Part, failure: Failure) -> Report:
         return record_failure(store, part, failure, self._settings.retry, self._clock.random())
 
-    def _shard_name(self, part: Part) -> str:
-        return part.placement.shard if part.placement is not None else ""
-
-    def _names(self, part: Part) -> dict[str, str]:
-        """What a line about the part names, so that one that takes its database down can be found."""
-        identity, customer_id = part.owner.identity, part.request.customer_id
-        return {**identity.log_names, "customer": customer_id, "shard": self._shard_name(part)}
-
     def _dialect(self, part: Part) -> str:
-        return self._shards.get(self._shard_name(part)).dialect
+        return self._shards.get(shard_name(part)).dialect

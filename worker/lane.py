@@ -118,6 +118,11 @@ class Lane(Generic[Item]):
         has_place = self.occupancy.lets_in(priority, self.limit)
         return has_place and server.occupancy.lets_in(priority, server.limit)
 
+    def share_of_one(self, priority: int, idle_threads: int) -> int:
+        """How many more a turn may take along; the others go to idle threads, as far as there are places."""
+        turns = 1 + max(0, min(self.limit - self.running, idle_threads))
+        return -(-(self.queue.count_of(priority) + 1) // turns) - 1
+
     def lacks_probe(self, now: float) -> bool:
         """Whether the next probe is due and nothing is there to be it, or nothing but what was in vain."""
         if self.server.breaker.is_open:

@@ -47,6 +47,11 @@ class LaneLevels(Generic[Item]):
         """How many entries of this priority or a more urgent one wait; None: of any."""
         return sum(len(level) for one, level in self._levels.items() if priority is None or one <= priority)
 
+    def count_of(self, priority: int) -> int:
+        """How many entries of just this priority wait."""
+        level = self._levels.get(priority)
+        return 0 if level is None else len(level)
+
     def job_count(self, priority: int | None) -> int:
         """How many jobs of this priority or a more urgent one have an entry here; None: of any."""
         levels = self._levels.items()
@@ -77,6 +82,16 @@ class LaneLevels(Generic[Item]):
     def pop(self, *, as_probe: bool) -> Entry[Item]:
         """Take the next entry of `next_priority`."""
         return self._taken(self.next_priority(as_probe=as_probe), LaneQueue.pop)
+
+    def take_along(self, priority: int, takes: Callable[[Item], bool], maximum: int) -> list[Entry[Item]]:
+        """Take entries of just this priority; see `LaneQueue.take_along`."""
+        level = self._levels.get(priority)
+        if level is None:
+            return []
+        along = level.take_along(takes, maximum)
+        if not len(level):
+            del self._levels[priority]
+        return along
 
     def pop_newest(self) -> Entry[Item]:
         """Take the last entry of the partner that has most of them among the least urgent."""

@@ -75,11 +75,24 @@ class LaneQueue(Generic[Item]):
 
     def pop(self) -> Entry[Item]:
         """Take the first entry of the partner whose turn it is, which goes behind the other partners."""
-        partner = next(iter(self._by_partner))
-        entry = self._by_partner[partner].popleft()
-        self._by_partner.move_to_end(partner)
-        self._forget(partner, entry)
-        return entry
+        return self._pop_of(next(iter(self._by_partner)))
+
+    def take_along(self, takes: Callable[[Item], bool], maximum: int) -> list[Entry[Item]]:
+        """Take first entries, partner after partner, at most so many of those that `takes` says may go along.
+
+        A partner whose first one may not keeps its others too: they go first in, first out.
+        """
+        along: list[Entry[Item]] = []
+        staying: set[str] = set()
+        while len(along) < maximum:
+            partner = next((name for name in self._by_partner if name not in staying), None)
+            if partner is None:
+                break
+            if takes(self._by_partner[partner][0].item):
+                along.append(self._pop_of(partner))
+            else:
+                staying.add(partner)
+        return along
 
     def pop_newest(self) -> Entry[Item]:
         """Take the last entry of the partner that has most of them."""
@@ -96,6 +109,12 @@ class LaneQueue(Generic[Item]):
             self._by_partner[partner].remove(entry)
             self._forget(partner, entry)
         return removed
+
+    def _pop_of(self, partner: str) -> Entry[Item]:
+        entry = self._by_partner[partner].popleft()
+        self._by_partner.move_to_end(partner)
+        self._forget(partner, entry)
+        return entry
 
     def _forget(self, partner: str, entry: Entry[Item]) -> None:
         if not self._by_partner[partner]:

@@ -1,7 +1,7 @@
 """The work in the lanes: parts are put into them, worker threads take them out and run them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -14,6 +14,8 @@ from worker.lane import Reply, Taken
 from worker.lane_keeper import ELSEWHERE, is_misplaced
 from worker.lanes import SHUTDOWN, Lanes
 from worker.pulse import doing
+from worker.shared_turn import Company, SharedTask
+from worker.sharing import ALONE
 from worker.tasks import NotePart, PartTask, Task
 
 TURN_SECONDS_MAXIMUM: Final = 300.0
@@ -21,9 +23,10 @@ NOWHERE_KNOWN: Final = Deferral(timedelta(seconds=5), "directory_away")
 
 
 class Turn(NamedTuple):
-    """What a worker thread took from a lane, and since when it runs that, in monotonic seconds."""
+    """What a worker thread took from a lane, what it runs for that, and since when, in monotonic seconds."""
 
     taken: Taken[Task]
+    task: Task | SharedTask
     since: float
 
 
@@ -68,18 +71,23 @@ class LaneWork:
         return self._lanes.offer(part.placement.shard, PartTask(part, self._executor, self._note_part))
 
     def run(self) -> None:
-        """A worker thread: take a task, run it, and give back what its lane cannot hold."""
-        thread = threading.get_ident()
+        """A worker thread: take one task after the other, and run it."""
         while (taken := self._lanes.take()) is not None:
-            self._turns[thread] = Turn(taken, self._clock.monotonic())
-            with doing("takes a turn", TURN_SECONDS_MAXIMUM):
-                reply = self._run(taken.item)
-                self._turns.pop(thread, None)
-                if reply is Reply.GIVEN_UP:
-                    self._given_up.discard(thread)
-                    self._lanes.came_back(taken)
-                else:
-                    self._finish(taken, reply)
+            self.run_turn(taken)
+
+    def run_turn(self, taken: Taken[Task]) -> None:
+        """Run what was taken, and what shares its turn; give back what its lane cannot hold."""
+        thread = threading.get_ident()
+        task = self._with_company(taken)
+        self._turns[thread] = Turn(taken, task, self._clock.monotonic())
+        with doing("takes a turn", TURN_SECONDS_MAXIMUM):
+            reply = self._run(task)
+            self._turns.pop(thread, None)
+            if reply is Reply.GIVEN_UP:
+                self._given_up.discard(thread)
+                self._lanes.came_back(taken)
+            else:
+                self._finish(taken, reply)
 
     def give_up(self, thread: int) -> Callable[[], None] | None:
         """A thread does not come back from its handler: its place in the lane is free from now on.
@@ -91,7 +99,7 @@ class LaneWork:
         if turn is None:
             return None
         self._given_up.add(thread)  # before the thread can come back and find out
-        instead = turn.taken.item.give_up()
+        instead = turn.task.give_up()
         if instead is None:
             self._given_up.discard(thread)
             return None
@@ -101,16 +109,37 @@ class LaneWork:
         return instead
 
     def _finish(self, taken: Taken[Task], reply: Reply, *, thread_is_back: bool = True) -> None:
-        for task, deferral in self._lanes.finished(taken, reply, thread_is_back=thread_is_back):
+        self._give_back(self._lanes.finished(taken, reply, thread_is_back=thread_is_back))
+
+    def _give_back(self, unwanted: list[tuple[Task, Deferral]]) -> None:
+        for task, deferral in unwanted:
             task.give_back(SHUTDOWN if self._stop.is_set() else deferral)
 
-    def _run(self, task: Task) -> Reply:
+    def _with_company(self, taken: Taken[Task]) -> Task | SharedTask:
+        """What was taken, or a turn that it shares with others of its lane that wait now."""
+        first = taken.item
+        if not isinstance(first, PartTask) or first.share_limit == ALONE:
+            return first
+        company = Company(first)
+        along = self._lanes.take_along(taken, company.takes, company.room)
+        if not along:
+            return first
+
+        def put_back(tasks: Collection[PartTask]) -> None:
+            entries = [entry for entry in (taken.entry, *along) if entry.item in tasks]
+            self._give_back(self._lanes.put_back(taken.lane, entries))
+
+        return SharedTask(company.tasks, self._executor, put_back, self._stop.is_set)
+
+    def _run(self, task: Task | SharedTask) -> Reply:
         try:
             found = self._directory.find([placement.customer_id for placement in task.placements])
         except DirectoryUnavailable:
             task.give_back(NOWHERE_KNOWN)
             return Reply.NOT_ASKED
-        if is_misplaced(task, found):
+        if isinstance(task, SharedTask):
+            task.give_back(ELSEWHERE, lambda one: is_misplaced(one, found))
+        elif is_misplaced(task, found):
             task.give_back(ELSEWHERE)
             return Reply.NOT_ASKED
         return task.run()

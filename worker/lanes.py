@@ -2,15 +2,15 @@
 
 import threading
 from collections import Counter, deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Final, Generic
 
-from shards.breaker import Breaker
 from worker.clock import Clock
 from worker.conclusion import Deferral
-from worker.lane import Lane, Reply, Server, Taken
+from worker.lane import Lane, Reply, Taken
 from worker.lane_holding import Holding
+from worker.lane_places import LanePlaces
 from worker.lane_queue import Entry, Item
 from worker.lane_rules import LaneRules
 from worker.occupancy import Occupancy
@@ -37,8 +37,9 @@ class Lanes(Generic[Item]):
         self._rules = rules
         self._clock = clock
         self._condition = threading.Condition()
-        self._lanes: dict[str, Lane[Item]] = {}
-        self._servers: dict[str, Server] = {}
+        self._places: LanePlaces[Item] = LanePlaces(rules, clock)
+        self._lanes = self._places.lanes
+        self._servers = self._places.servers
         self._rotation: deque[Lane[Item]] = deque()
         self._waiting: Counter[int] = Counter()
         self._threads = Occupancy()
@@ -50,10 +51,7 @@ class Lanes(Generic[Item]):
         """Go by these rules from now on. What runs beyond a smaller limit goes on to its end."""
         with self._condition:
             self._rules = self._holding.rules = rules
-            for server in self._servers.values():
-                server.resize(rules.server_limit(server.name))
-            for lane in self._lanes.values():
-                lane.resize(rules.berth_of(lane.shard).limit)
+            self._places.apply(rules)
             self._condition.notify_all()
 
     def dismiss(self, count: int) -> None:
@@ -70,7 +68,7 @@ class Lanes(Generic[Item]):
         with self._condition:
             if self._closed:
                 return SHUTDOWN
-            lane, now = self._lane(shard), self._clock.monotonic()
+            lane, now = self._places.lane_of(shard), self._clock.monotonic()
             code = self._holding.refusal(lane, item, now)
             if code is not None:
                 return self._holding.deferral(lane, item.priority, code, now)
@@ -85,7 +83,7 @@ class Lanes(Generic[Item]):
         when a probe is lacking this says that it is.
         """
         with self._condition:
-            lane, now = self._lane(shard), self._clock.monotonic()
+            lane, now = self._places.lane_of(shard), self._clock.monotonic()
             if not lane.is_away or lane.promise_probe(now):
                 return None
             return self._holding.deferral(lane, 0, "shard_away", now)
@@ -107,6 +105,30 @@ class Lanes(Generic[Item]):
                     return self._start(lane)
                 self._condition.wait(self._seconds_to_probe(now))
             return None
+
+    def take_along(
+        self, taken: Taken[Item], takes: Callable[[Item], bool], maximum: int
+    ) -> list[Entry[Item]]:
+        """What waits in the same lane, as urgent, and may share the turn of an item, as `takes` says of each.
+
+        At most so many, and never what idle threads would take as soon: nobody waits for longer. They take no
+        place of their own; `put_back` takes those whose turn it was not. A probe is alone.
+        """
+        with self._condition:
+            lane, priority = taken.lane, taken.item.priority
+            if lane.is_away:
+                return []
+            share = lane.share_of_one(priority, self._rules.threads - self._threads.taken)
+            along = lane.queue.take_along(priority, takes, min(maximum, share))
+            self._note_out(lane, along)
+            return along
+
+    def put_back(self, lane: Lane[Item], entries: Collection[Entry[Item]]) -> list[tuple[Item, Deferral]]:
+        """Let entries wait again that were taken along; what the caller must give back."""
+        with self._condition:
+            now = self._clock.monotonic()
+            self._condition.notify_all()
+            return [returned for entry in entries for returned in self._put_back(lane, entry, now)]
 
     def finished(
         self, taken: Taken[Item], reply: Reply, *, thread_is_back: bool = True
@@ -201,27 +223,6 @@ class Lanes(Generic[Item]):
         # Whoever slept until a probe was due may be busy now: another thread must take over the waiting.
         if self._rotation:
             self._condition.notify()
-
-    def _lane(self, shard: str) -> Lane[Item]:
-        lane = self._lanes.get(shard)
-        if lane is None:
-            berth = self._rules.berth_of(shard)
-            server = self._server(berth.server)
-            lane = self._lanes[shard] = Lane(shard, berth.limit, server, self._breaker(berth.limit))
-        return lane
-
-    def _server(self, name: str) -> Server:
-        server = self._servers.get(name)
-        if server is None:
-            limit = self._rules.server_limit(name)
-            server = self._servers[name] = Server(name, limit, self._breaker(limit, threshold=1))
-        return server
-
-    def _breaker(self, limit: int, **threshold: int) -> Breaker:
-        def cool_down(tries: int) -> float:
-            return self._rules.cool_down_seconds(tries, self._clock.random())
-
-        return Breaker(limit, cool_down, **threshold)
 
     def _append(self, lane: Lane[Item], entry: Entry[Item]) -> None:
         if not lane.queue:

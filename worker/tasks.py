@@ -1,6 +1,5 @@
 """What waits in a lane: a part to run, or another task for customers of one shard."""
 
-import threading
 from collections.abc import Callable, Hashable, Sequence
 from datetime import timedelta
 from typing import Final, Protocol
@@ -15,7 +14,9 @@ from worker.job_in_hand import Part
 from worker.lane import Reply
 from worker.lane_queue import LaneItem
 from worker.reports import Away, Ended, Report, turn_outcome
+from worker.turn_end import TurnEnd
 
+FAILURES: Final = frozenset({"failed", "retried"})
 NOT_RECORDED: Final = Deferral(timedelta(seconds=5), "shard_away")
 
 NotePart = Callable[[str, str], None]
@@ -59,7 +60,7 @@ class PartTask:
     def __init__(
         self, part: Part, executor: Executor, note_part: NotePart = lambda _type, _outcome: None
     ) -> None:
-        self._part = part
+        self.part = part
         self._executor = executor
         self._note_part = note_part
         self.priority = part.owner.priority
@@ -67,55 +68,67 @@ class PartTask:
         self.job_key: Hashable = part.owner
         self.held_since = part.owner.held[0].started_at
         self.placements = () if part.placement is None else (part.placement,)
-        self._lock = threading.Lock()
+        self.has_failed = False
         self._has_begun = False
-        self._ended_by: int | None = None
+        self._end = TurnEnd()
+
+    @property
+    def share_limit(self) -> int:
+        """How many parts may share the transaction of this one; 1: it runs alone."""
+        return self._executor.sharing.limit_of(self.part)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The key of the part's row in the inbox."""
+        return self.part.identity.job_id, self.part.identity.customer_id
 
     def run(self) -> Reply:
         """Run the part, unless its job was ended while it waited; see `Task`."""
-        owner = self._part.owner
-        if owner.drops():
-            owner.part_dropped(self._part)
+        if self.drop():
             return Reply.NOT_ASKED
-        self._has_begun, self._ended_by = True, None
-        report = self._executor.run(self._part, self._is_mine_to_end)
-        return self._tell(report) if self._is_mine_to_end() else Reply.GIVEN_UP
+        self._has_begun = True
+        self._end.begin()
+        report = self._executor.run(self.part, self._end.is_mine)
+        return self.tell(report) if self._end.is_mine() else Reply.GIVEN_UP
+
+    def drop(self) -> bool:
+        """Whether the part's job was ended while it waited: it is dropped then."""
+        drops = self.part.owner.drops()
+        if drops:
+            self.part.owner.part_dropped(self.part)
+        return drops
 
     def give_up(self) -> Callable[[], None] | None:
         """Have it recorded that the part took too long; see `Task`."""
-        return self._end_instead if self._has_begun and self._is_mine_to_end() else None
+        return self.end_instead if self._has_begun and self._end.is_mine() else None
 
-    def _end_instead(self) -> None:
-        report = self._executor.record_out_of_time(self._part)
-        if self._tell(report) is Reply.UNANSWERED:
+    def end_instead(self) -> None:
+        """Record that the part took too long, on another thread than its own, and tell its job."""
+        report = self._executor.record_out_of_time(self.part)
+        if self.tell(report) is Reply.UNANSWERED:
             self.give_back(NOT_RECORDED)
 
-    def _is_mine_to_end(self) -> bool:
-        """Whether the calling thread is the first that wants to end the turn; also when it asks again."""
-        thread = threading.get_ident()
-        with self._lock:
-            if self._ended_by is None:
-                self._ended_by = thread
-            return self._ended_by == thread
-
-    def _tell(self, report: Report) -> Reply:
-        owner = self._part.owner
-        self._note_part(owner.job_type, turn_outcome(report))
+    def tell(self, report: Report) -> Reply:
+        """Tell the part's job how its turn ended; what that says about the shard."""
+        owner = self.part.owner
+        word = turn_outcome(report)
+        self.has_failed = word in FAILURES
+        self._note_part(owner.job_type, word)
         match report:
             case Away():
                 return Reply.UNANSWERED
             case Ended(outcome):
-                owner.part_ended(self._part, outcome)
+                owner.part_ended(self.part, outcome)
             case Deferral() as deferral:
-                owner.part_deferred(self._part, deferral)
+                owner.part_deferred(self.part, deferral)
                 return Reply.NOT_ASKED if deferral.code == "shutdown" else Reply.ANSWERED
             case ContentConflict() as conflict:
-                owner.part_conflicted(self._part, str(conflict))
+                owner.part_conflicted(self.part, str(conflict))
             case Superseded():
-                owner.part_superseded(self._part)
+                owner.part_superseded(self.part)
         return Reply.ANSWERED
 
     def give_back(self, deferral: Deferral) -> None:
         """Defer the part; see `Task`."""
-        self._executor.defer(self._part)
-        self._part.owner.part_deferred(self._part, deferral)
+        self._executor.defer(self.part)
+        self.part.owner.part_deferred(self.part, deferral)

@@ -12,14 +12,16 @@ from tests.support.world import job, wait_until
 COPIES = 20
 
 
+@pytest.mark.parametrize("group", [1, 20])
 @pytest.mark.parametrize("kind", SERVERS)
 def test_sixteen_threads_in_four_processes_do_each_of_many_jobs_once(
-    tmp_path: Path, race_databases: CrashDatabases, kind: str
+    tmp_path: Path, race_databases: CrashDatabases, kind: str, group: int
 ) -> None:
-    """One job sixteen times and sixteen others twice, all at the same moment."""
+    """One job sixteen times and sixteen others twice, all at the same moment; also where parts share."""
     wide = job("wide", [{"customer_id": one, "payload": {"rows": [order(1)]}} for one in HOMES])
     narrow = [job(f"job-{number}", [f"c-{number % 4 + 1}"], rows=[order(number)]) for number in range(2, 18)]
-    with race_site(tmp_path, race_databases.of(kind)) as site:
+    sharing = f'[types."orders.insert"]\ngroup = {group}'
+    with race_site(tmp_path, race_databases.of(kind), extra=sharing) as site:
         site.start_and_wait(4)
         site.send(*[one for number in range(16) for one in (wide, narrow[number], narrow[number - 1])])
         site.wait_until_settled()

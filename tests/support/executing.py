@@ -22,7 +22,7 @@ def part_of(site: Site, *, receive_count: int = 1, **fields: Any) -> Part:
     site.take(job_fields(**fields), receive_count=receive_count)
     (_, task) = site.tasks.pop(0)
     assert isinstance(task, PartTask)
-    return task._part
+    return task.part
 
 
 def run(site: Site, handler: Handler = insert_order, **fields: Any) -> Report:

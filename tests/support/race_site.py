@@ -105,13 +105,16 @@ class RaceSite:
         text = text.replace('c-2 = "b"', f'c-2 = {{shard = "b", state = "{state}"}}')
         self.configuration.write_text(text)
 
-    def start(self, *arguments: str, halt: Point | None = None, passing: int = 1) -> Racer:
-        """Start a worker; with `halt` it stands still when it passes the point for that time."""
+    def start(self, *arguments: str, halt: Point | None = None, passing: int = 1, gathers: int = 0) -> Racer:
+        """Start a worker; with `halt` it stands still when it passes the point for that time.
+
+        With `gathers`, its first part waits until so many jobs were prepared.
+        """
         number = len(self.workers)
         log, note = self.directory / f"worker-{number}.log", self.directory / f"stands-{number}"
         death = None if halt is None else Death(halt, passing, by=signal.SIGSTOP)
         command = ("consume", "--config", str(self.configuration), *arguments)
-        process = start(Order(command, log, note, death, environment=ENVIRONMENT))
+        process = start(Order(command, log, note, death, gathers=gathers, environment=ENVIRONMENT))
         self.workers.append(Racer(process, log, note))
         return self.workers[-1]
 

@@ -133,7 +133,7 @@ limit = "many"
         ("[attachments]\nmax_size = '1 mile'", "attachments.max_size", SIZE, '"1 mile"'),
         ("[logging]\nformat = 'xml'", "logging.format", 'one of "auto", "json", "text"', '"xml"'),
         ("[handlers]\nmodules = 'one'", "handlers.modules", "a list of texts", '"one"'),
-        ("[types.'a.b']\ngroup = 0", 'types."a.b".group', "a whole number from 1 to 10", "0"),
+        ("[types.'a.b']\ngroup = 0", 'types."a.b".group', "a whole number from 1 to 50", "0"),
         ("[directory.customers]\nc1 = 5", "directory.customers.c1", "a shard's name or a table", "5"),
         ("[worker]\nstate_directory = 7", "worker.state_directory", "an absolute path", "7"),
         (

@@ -103,7 +103,7 @@ def test_a_job_that_waits_anyway_waits_for_all_of_its_parts(tmp_path: Path) -> N
     """Else a job of many customers would come again and again for a few of them each time."""
     limits = Limits(tmp_path, in_hand_max=10, partner="1/20s")
     limits.site.take(job_fields(customers=["c-1", "c-2", "c-3"]))
-    parts = [task._part for _, task in limits.site.tasks if isinstance(task, PartTask)]
+    parts = [task.part for _, task in limits.site.tasks if isinstance(task, PartTask)]
 
     assert [limits.limited.offer(part) for part in parts] == [None] * 3
     assert [limits.after(20), limits.after(20)] == [["job-1"], ["job-1"]]

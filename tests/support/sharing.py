@@ -1,0 +1,81 @@
+"""A site whose parts wait in a lane and share transactions there, turn after turn on one thread."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+
+from handlers.contract import PartContext
+from handlers.middleware import Middleware
+from tests.support.core import Handler, Site, insert_order
+from tests.support.jobs import job_fields
+from tests.support.lanes import rules_of
+from worker.conclusion import Answer, Deferral, Return
+from worker.job_in_hand import Part
+from worker.lane_work import LaneWork
+from worker.lanes import Lanes
+from worker.tasks import Task
+
+LIMIT_SECONDS = 10
+
+
+class SharingSite(Site):
+    """`calls` counts the calls of the handler by order, `instead` are orders that another handler gets.
+
+    `commits` counts the transactions that were committed on the shard `eu1`.
+    """
+
+    def __init__(
+        self, directory: Path, group: int = 20, middleware: Sequence[Middleware] = (), **sections: Any
+    ) -> None:
+        types = {"orders.insert": {"group": group, "timeout": f"{LIMIT_SECONDS}s"}}
+        super().__init__(directory, middleware, **{"types": types, **sections})
+        self.calls: Counter[int] = Counter()
+        self.instead: dict[int, Handler] = {}
+        self.handler = self._handle
+        self.lanes: Lanes[Task] = Lanes(rules_of(), self.time.clock)
+        self.work = LaneWork(self.lanes, self.executor, self.directory, self.time.clock, self.stop)
+        self.commits = 0
+        event.listen(self.shards.get("eu1").engine, "commit", self._note_commit)
+
+    def send(self, *numbers: int, **held: Any) -> None:
+        """Take in a job for each of the numbers, with an order of that number; nothing of them runs yet."""
+        for number in numbers:
+            fields = job_fields(job_id=f"job-{number}", payload={"order_no": number})
+            self.take(fields, message_id=f"message-{number}", **held)
+
+    def run_turns(self) -> int:
+        """Run what waits in the lanes, turn after turn; how many turns that took."""
+        turns = 0
+        while self.lanes.waiting():
+            taken = self.lanes.take()
+            assert taken is not None
+            self.work.run_turn(taken)
+            turns += 1
+        return turns
+
+    def ends(self) -> dict[int, str]:
+        """By number, the status of each job that was answered, the code of each that comes again."""
+        ends = {}
+        for _, end, facts in self.settled:
+            assert facts.identity is not None
+            assert isinstance(end, Answer | Return)
+            number = int(facts.identity.job_id.partition("-")[2])
+            ends[number] = end.status if isinstance(end, Answer) else end.code
+        return ends
+
+    def _handle(self, payload: Any, context: PartContext) -> Any:
+        number = payload["order_no"]
+        self.calls[number] += 1
+        return self.instead.get(number, insert_order)(payload, context)
+
+    def _note_commit(self, _connection: Any) -> None:
+        self.commits += 1
+
+    def _offer_part(self, part: Part) -> Deferral | None:
+        return self.work.offer(part)
+
+    def _offer_task(self, shard: str, task: Task) -> Deferral | None:
+        return self.lanes.offer(shard, task)

@@ -1,0 +1,90 @@
+"""Parts that share a transaction, on SQLite; and which statements may be shared."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shards.engines import Shard
+from shards.lending import REMEMBERED_CHARACTERS_MAXIMUM, outlives_a_turn
+from tests.support.parts import PlacedShard, placed_shard_at, sqlite_shard
+from tests.support.shared_protocol import SharedPlacementProtocol, SharedProtocol
+
+
+class TestOnSQLite(SharedProtocol):
+    """Every database's promises, kept by SQLite."""
+
+    @pytest.fixture(name="shard")
+    def make_shard(self, tmp_path: Path) -> Iterator[Shard]:
+        """A shard of its own."""
+        shard = sqlite_shard(tmp_path)
+        yield shard
+        shard.close()
+
+
+class TestOnSQLiteWithPlacementRows(SharedPlacementProtocol):
+    """Where every claim checks the customers' placements."""
+
+    @pytest.fixture(name="shard")
+    def make_placed_shard(self, tmp_path: Path) -> Iterator[PlacedShard]:
+        """A shard of its own."""
+        sqlite_shard(tmp_path).close()
+        shard = placed_shard_at(f"sqlite:///{tmp_path / 'shard.db'}")
+        yield shard
+        shard.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO a VALUES (1)",
+        "\n  select * from a for update;",
+        "WITH b AS (SELECT 1) UPDATE a SET c = 1",
+        "DELETE FROM a WHERE tags @> %(tags)s",
+        "SAVEPOINT sa_1",
+        "ROLLBACK TO SAVEPOINT sa_1",
+        "SELECT pg_advisory_xact_lock(1)",
+    ],
+)
+def test_what_changes_rows_alone_may_be_shared(statement: str) -> None:
+    """However it is written."""
+    assert not outlives_a_turn(statement, "postgresql")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET ROLE tenant_1",
+        "set local search_path = b",
+        "BEGIN",
+        "COMMIT",
+        "ROLLBACK",
+        "ROLLBACK AND CHAIN",
+        "END",
+        "TRUNCATE a",
+        "CREATE TEMPORARY TABLE b (c INTEGER)",
+        "SELECT * INTO TEMP b FROM a",
+        "COPY a FROM STDIN",
+        "DO $$ BEGIN PERFORM 1; END $$",
+        "CALL b()",
+        "USE b",
+        "PREPARE TRANSACTION 'b'",
+        "SELECT set_config('role', 'tenant_1', false)",
+        "SELECT pg_catalog.pg_advisory_lock(1)",
+        "SELECT GET_LOCK('b', 1)",
+        "SELECT 1; COMMIT",
+        "PRAGMA foreign_keys = OFF",
+        "ATTACH DATABASE 'b' AS b",
+        "/* b */ COMMIT",
+        "",
+    ],
+)
+@pytest.mark.parametrize("length", [0, REMEMBERED_CHARACTERS_MAXIMUM])
+def test_what_may_outlive_a_turn_is_not_shared(statement: str, length: int) -> None:
+    """Settings, roles, locks, temporary tables, other transactions; however long it is."""
+    assert outlives_a_turn(statement + " " * length, "postgresql")
+
+
+def test_variables_of_the_session_are_not_shared() -> None:
+    """On MariaDB and MySQL the next handler would find them."""
+    assert outlives_a_turn("SELECT @total := sum(a) FROM b", "mariadb")
