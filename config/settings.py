@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from config.measures import Duration, Size
 from config.rate_limits import RateLimits
+from config.row_forms import DateForm, Encoding, Separator
 from config.section import Section, Whole
 from config.symfony import Symfony
 
@@ -80,6 +81,11 @@ class InsertHandler(Section):
     columns: list[str] | None = None
     customer_column: str | None = None
     chunk_rows: Whole = Field(default=1000, ge=1, le=100_000)
+    encoding: Encoding = "utf-8"
+    separator: Separator = ","
+    date_form: DateForm | None = None
+    datetime_form: DateForm | None = None
+    max_unpacked: Size = Field(default=4 * 2**30, ge=1)
 
 
 class Handlers(Section):

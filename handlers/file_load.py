@@ -53,8 +53,10 @@ def load_file(
     faults = RowFaults(f"the attachment {attachment.name!r}")
     with attachment.open() as stream:
         try:
-            text = utf8_stream(stream)
-            file: RowFile[TableRow] = CsvFile(text, model) if form == "csv" else JsonFile(text, model)
+            text = utf8_stream(stream, section.encoding, section.max_unpacked)
+            file: RowFile[TableRow] = (
+                CsvFile(text, model, section.separator) if form == "csv" else JsonFile(text, model)
+            )
             return _FileLoad(context.connection, facts, model, section, faults).run(file)
         except Unreadable as error:
             faults.end(error)

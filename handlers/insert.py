@@ -13,7 +13,7 @@ from handlers.contract import LocalAttachment, PartContext, Reject
 from handlers.file_load import Form, load_file
 from handlers.row_model import RowModel
 from handlers.rows import decoded_rows
-from handlers.table_rows import TableRow, check_configured_columns, owned_rows, table_row_model
+from handlers.table_rows import DateForms, TableRow, check_configured_columns, owned_rows, table_row_model
 from shards.columns import ColumnFacts, TableCache, TableFacts
 from shards.failures import Failure, Kind, KnownFailure
 
@@ -114,8 +114,9 @@ class InsertRows:
         section, dialect = self._section, context.connection.dialect.name
         model = self._models.get((dialect, facts.columns))
         if model is None:
+            forms = DateForms(section.date_form, section.datetime_form)
             check_configured_columns(context.connection, facts, self._configured)
-            model = table_row_model(facts, dialect, section.columns, section.customer_column)
+            model = table_row_model(facts, dialect, section.columns, section.customer_column, forms)
             self._models[dialect, facts.columns] = model
         if section.customer_column is None:
             return model

@@ -1,10 +1,14 @@
 """The row model of a table: which columns a job's rows may and must fill, and with which values."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any, NotRequired, Required, TypedDict
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, types
+from sqlalchemy.types import TypeEngine
 
 from config.result import ErrorDetail
 from handlers.row_model import BadRow, RowField, RowModel, text_reader
@@ -15,8 +19,20 @@ from shards.failures import Failure, Kind, KnownFailure
 TableRow = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class DateForms:
+    """How the texts of dates, and of dates with times, are written; `None` for ISO 8601."""
+
+    date: str | None = None
+    datetime: str | None = None
+
+
 def table_row_model(
-    facts: TableFacts, dialect: str, allowed: Sequence[str] | None, filled: str | None = None
+    facts: TableFacts,
+    dialect: str,
+    allowed: Sequence[str] | None,
+    filled: str | None = None,
+    forms: DateForms = DateForms(),
 ) -> RowModel[TableRow]:
     """What rows for a table are decoded to: dicts of the columns that a row gives.
 
@@ -25,9 +41,10 @@ def table_row_model(
         dialect: The database's dialect.
         allowed: The columns that rows may give; `None` for all.
         filled: A column that rows may leave out, because the handler fills it.
+        forms: How CSV's texts of dates are written.
     """
     fields = [
-        _row_field(column, dialect, required=not column.optional and column.name != filled)
+        _row_field(column, dialect, forms, required=not column.optional and column.name != filled)
         for column in facts.columns
         if allowed is None or column.name in allowed or column.name == filled
     ]
@@ -65,14 +82,16 @@ def check_configured_columns(connection: Connection, facts: TableFacts, names: S
         require_columns(connection, facts.table.name, facts.table.schema, missing)
 
 
-def _row_field(column: ColumnFacts, dialect: str, *, required: bool) -> RowField:
+def _row_field(column: ColumnFacts, dialect: str, forms: DateForms, *, required: bool) -> RowField:
     value = column_value(column.type, dialect)
+    configured = _form_reader(column.type, forms)
     return RowField(
         name=column.name,
         type=value.type | None if column.nullable else value.type,
         required=required,
         nullable=column.nullable,
-        read_text=_json_text if value.is_json else _text_reader(value.type),
+        read_text=configured or (_json_text if value.is_json else _text_reader(value.type)),
+        is_configured=configured is not None,
         finish=value.finish,
         has_default=column.has_default,
     )
@@ -93,6 +112,21 @@ def _as_column_value(field: RowField, customer_id: str) -> Any:
 
 def _text_reader(type_: Any) -> Callable[[str], Any] | None:
     return text_reader([msgspec.inspect.type_info(type_)])
+
+
+def _form_reader(type_: TypeEngine[Any], forms: DateForms) -> Callable[[str], Any] | None:
+    if isinstance(type_, types.DateTime) and forms.datetime is not None:
+        return partial(_moment, forms.datetime)
+    if isinstance(type_, types.Date) and forms.date is not None:
+        return lambda text: _moment(forms.date or "", text).date()
+    return None
+
+
+def _moment(form: str, text: str) -> datetime:
+    try:
+        return datetime.strptime(text, form)  # noqa: DTZ007 - the column says whether it must have a zone
+    except ValueError:
+        raise ValueError("expected a date of the configured form") from None
 
 
 def _json_text(text: str) -> Any:

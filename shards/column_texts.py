@@ -51,7 +51,7 @@ PATTERNS: Final[Mapping[Kind, str]] = MappingProxyType(
 PYTHON_TYPES: Final[Mapping[Kind, tuple[type, ...]]] = MappingProxyType(
     {
         "text": (str,),
-        "integer": (int,),
+        "integer": (int, bool),
         "decimal": (Decimal, int),
         "float": (float,),
         "boolean": (bool,),
@@ -108,9 +108,14 @@ def values_as_texts(values: Sequence[Any], kind: Kind) -> Texts | None:
         return None
     if kind == "text":
         return values
+    told: Callable[[Any], str] = _number if bool in found and kind == "integer" else str
     if type(None) not in found:
-        return [repr(value) for value in values] if kind == "float" else list(map(str, values))
-    return [None if value is None else str(value) for value in values]
+        return list(map(told, values))
+    return [None if value is None else told(value) for value in values]
+
+
+def _number(value: int) -> str:
+    return str(int(value))
 
 
 def _always(kind: Kind) -> Maker:
