@@ -147,10 +147,7 @@ EVENTS: Final[dict[str, Event]] = {
         _fields("queue error error_code count"),
     ),
     "queue.aging": Event(
-        ERROR,
-        "A message of a FIFO queue is released again, and older than half its queue's retention: the queue "
-        "will forget it.",
-        MESSAGE,
+        ERROR, "A message that waits on a FIFO queue is so old that the queue will soon forget it.", MESSAGE
     ),
     "queue.unknown": Event(
         WARNING,
