@@ -10,6 +10,7 @@ import pytest
 
 from config.headers import read_own_header
 from tests.e2e.test_once import go_on, slow_job, wait_for_start
+from tests.support.lenient import VARIABLES
 from tests.support.postgresql import PostgreSQLServer, running_postgresql
 from tests.support.server_world import Place, ServerWorld
 from tests.support.world import World, job, wait_until
@@ -78,7 +79,7 @@ def test_a_statement_without_end_is_cancelled_and_counted(make_site: MakeSite) -
     site = make_site(1, 2)
     site.world.send(job("sleeper", [CUSTOMER], type="orders.sleep", rows=[{"order_no": 1}]))
     site.world.send(order(2))
-    worker = site.world.start_worker()
+    worker = site.world.start_worker(**VARIABLES)
     site.world.wait_until_settled()
     assert worker.stop() == 0
     assert site.codes() == {"sleeper": "part_timeout"}
@@ -164,6 +165,7 @@ def test_a_worker_whose_threads_mostly_hang_leaves_to_be_started_again(make_site
     assert first.wait() == 1
     assert first.wait_for_event("worker.stopping")["reason"] == "most worker threads hang"
     second = site.world.start_worker()
+    second.wait_for_event("worker.started")
     site.world.wait_until_settled()
     assert second.stop() == 0
     assert site.codes() == dict.fromkeys(("stuck-1", "stuck-2"), "part_timeout")
