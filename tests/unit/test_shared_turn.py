@@ -129,6 +129,21 @@ def test_a_payload_that_cannot_be_read_breaks_nobody_s_transaction(site: Sharing
     assert site.calls == {1: 1, 3: 1}
 
 
+def test_a_handler_s_own_session_shares(site: SharingSite) -> None:
+    """What the ORM's session takes back is its own; what it commits is only flushed."""
+
+    def by_session(payload: Any, context: PartContext) -> Any:
+        with context.session() as session:
+            session.execute(text("INSERT INTO orders VALUES (99)"))
+            session.rollback()
+            session.execute(text("INSERT INTO orders VALUES (:order_no)"), payload)
+
+    site.instead[2] = by_session
+    site.send(1, 2, 3)
+
+    assert (site.run_turns(), site.commits, orders(site.path)) == (1, 1, [1, 2, 3])
+
+
 def test_what_may_have_a_row_runs_alone(site: SharingSite) -> None:
     """Received before, suspected of killing its process: not known to be new."""
     site.send(1, 2, receive_count=2)
