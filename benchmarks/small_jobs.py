@@ -75,11 +75,10 @@ def backlog(world: World, endpoint: str, count: int) -> None:
     world.send(*[small_job(number) for number in range(count)])
     before = requests(endpoint)
     started = time.perf_counter()
-    worker = world.start_worker("--limit", str(count))
-    cpu_seconds = wait_for_cpu(worker)
+    worker = world.start_interpreter("--limit", str(count))
+    status, cpu_seconds = wait_for_end(worker)
     wall_seconds = time.perf_counter() - started
     used = requests(endpoint) - before
-    status = worker.process.returncode
     print(f"backlog of {count} jobs: exit {status}, {count / wall_seconds:.0f} jobs/s with start")
     print(f"  SQS requests per job   {sum(used.values()) / count:.3f}   {dict(used)}")
     print(f"  worker CPU per job     {cpu_seconds / count * 1000:.2f} ms (start included)")
@@ -107,7 +106,7 @@ def print_correctness(world: World, count: int) -> None:
 def idle_and_latency(world: World, endpoint: str, idle_seconds: int) -> None:
     """One worker: jobs one at a time, then nothing to do."""
     world.response.ack(world.take_all(world.response))
-    worker = world.start_worker()
+    worker = world.start_interpreter()
     worker.wait_for_event("worker.started")
     waits = [one_job(world, number) for number in range(SINGLE_JOBS)]
     print(f"one job at a time, {SINGLE_JOBS} times: from sent to answered")
@@ -146,11 +145,12 @@ def requests(endpoint: str) -> Counter[str]:
     return counts
 
 
-def wait_for_cpu(worker: WorkerProcess) -> float:
-    """The CPU seconds that the process used, when it has left."""
+def wait_for_end(worker: WorkerProcess) -> tuple[int, float]:
+    """The exit status of the process and the CPU seconds that it used, when it has left."""
+    assert isinstance(worker.process, subprocess.Popen)  # noqa: S101 - it was started as an interpreter
     _, status, usage = os.wait4(worker.process.pid, 0)
     worker.process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime
+    return worker.process.returncode, usage.ru_utime + usage.ru_stime
 
 
 def cpu_of(pid: int) -> float:

@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterable
@@ -154,6 +155,17 @@ class World:
         command = ["consume", "--config", str(self.config_path), *arguments]
         variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         process = ForkedProcess(command, log_path, ROOT, variables)
+        return self._started(process, log_path)
+
+    def start_interpreter(self, *arguments: str) -> WorkerProcess:
+        """Start it as an operator does, all of its CPU its own: for benchmarks."""
+        log_path = self.directory / f"worker-{len(self.workers)}.log"
+        command = [sys.executable, "-m", "worker", "consume", "--config", str(self.config_path), *arguments]
+        with log_path.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
+        return self._started(process, log_path)
+
+    def _started(self, process: subprocess.Popen[bytes] | ForkedProcess, log_path: Path) -> WorkerProcess:
         worker = WorkerProcess(process, log_path)
         self.workers.append(worker)
         return worker

@@ -90,7 +90,8 @@ def test_a_copy_goes_on_where_the_delivery_was(message: Message, receives: int) 
 def test_headers_are_texts_that_every_broker_carries(message: Message) -> None:
     """Names of at most 128 characters, none that a broker obeys, and values of text."""
     headers = headers_of(message, Stamp("id", NOW))
-    assert all(isinstance(value, str) and len(name) <= 128 for name, value in headers.items())
+    assert {type(value) for value in headers.values()} <= {str}
+    assert all(len(name) <= 128 for name in headers)
     assert not {"CC", "BCC", "x-death", "x-delivery-count"} & headers.keys()
 
 
