@@ -15,7 +15,7 @@ export PYTHON
 export PREFIX DESTDIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-twice check format bench bench-sick bench-shards bench-customers bench-shared bench-urgent install uninstall clean
+.PHONY: help venv demo test test-twice check format bench bench-bulk bench-sick bench-shards bench-customers bench-shared bench-urgent install uninstall clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ format: $(STAMP)  ## Put the code in the project's form.
 bench: $(STAMP)  ## Measure requests and CPU per job on a local SQS stand-in, and small parts on each database.
 	$(BIN)/python -m benchmarks.small_jobs
 	$(BIN)/python -m benchmarks.small_parts
+
+bench-bulk: $(STAMP)  ## Measure a file of a million rows beside each database's own loader: some fifteen minutes.
+	$(BIN)/python -m benchmarks.bulk_load
 
 bench-sick: $(STAMP)  ## Measure what one sick shard of 20 costs the others: some ten minutes.
 	$(BIN)/python -m benchmarks.sick_shard

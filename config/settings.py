@@ -81,6 +81,8 @@ class InsertHandler(Section):
     columns: list[str] | None = None
     customer_column: str | None = None
     chunk_rows: Whole = Field(default=1000, ge=1, le=100_000)
+    conflict: Literal["error", "ignore", "update"] = "error"
+    conflict_columns: list[str] | None = Field(default=None, min_length=1)
     encoding: Encoding = "utf-8"
     separator: Separator = ","
     date_form: DateForm | None = None

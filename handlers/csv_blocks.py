@@ -8,7 +8,8 @@ from typing import Final
 
 from handlers.row_bytes import Source, Unreadable
 
-BLOCK_BYTES: Final = 2**20
+RECORD_BYTES_MAXIMUM: Final = 2**20
+BLOCK_BYTES: Final = 2**19
 SEPARATOR: Final = ","
 HEADER_ROW: Final = 1
 DOUBLED: Final = b"\x02"
@@ -53,8 +54,8 @@ class CsvBlock:
             if cells is not None:
                 self._records = list(enumerate(cells, start=self.number))
             else:
-                lines = _Lines(io.BytesIO(self.data or b""), BLOCK_BYTES)
-                self.add(*_read_by_line(lines, self.number, self._separator, BLOCK_BYTES))
+                lines = _Lines(io.BytesIO(self.data or b""), RECORD_BYTES_MAXIMUM)
+                self.add(*_read_by_line(lines, self.number, self._separator, RECORD_BYTES_MAXIMUM))
         return self._records or []
 
 
@@ -65,7 +66,7 @@ class CsvBlocks:
         self,
         stream: Source,
         separator: str = SEPARATOR,
-        record_bytes_maximum: int = BLOCK_BYTES,
+        record_bytes_maximum: int = RECORD_BYTES_MAXIMUM,
     ) -> None:
         self._lines = _Lines(stream, record_bytes_maximum)
         self._separator = separator
@@ -130,6 +131,7 @@ class _Lines(Iterator[str]):
     def __init__(self, stream: Source, bytes_maximum: int) -> None:
         self._stream = stream
         self._maximum = bytes_maximum
+        self._wanted = min(BLOCK_BYTES, bytes_maximum)
         self._held = b""
         self._at = 0
         self._record_begin = 0
@@ -151,9 +153,9 @@ class _Lines(Iterator[str]):
     def whole_lines(self, quote: bytes) -> bytes:
         """The lines that are held, up to the last at whose end no quote is open; none may be."""
         held = self._held
-        if self._ended and len(held) <= self._maximum and held.count(quote) % 2 == 0:
+        if self._ended and len(held) <= self._wanted and held.count(quote) % 2 == 0:
             return held
-        end = held.rfind(b"\n", 0, self._maximum) + 1
+        end = held.rfind(b"\n", 0, self._wanted) + 1 or held.rfind(b"\n", 0, self._maximum) + 1
         quotes = held.count(quote, 0, end)
         while end and quotes % 2:
             before = held.rfind(b"\n", 0, end - 1) + 1

@@ -17,6 +17,7 @@ from handlers.table_rows import TableRow
 from shards.bulk import NumberedRows, insert_rows
 from shards.column_blocks import Columns
 from shards.columns import TableFacts
+from shards.conflicts import Conflict
 from shards.load import BlockLoader, open_loader
 from shards.row_columns import can_load
 
@@ -25,6 +26,13 @@ ColumnsOf = Callable[[Any], Columns | None]
 
 THREADS: Final = 1
 """One block is made ready while the one before it goes to the database; more would only hold more memory."""
+
+
+class LoadTarget(NamedTuple):
+    """A table, and what becomes of rows that are there already."""
+
+    facts: TableFacts
+    conflict: Conflict | None
 
 
 class Ready(NamedTuple):
@@ -37,7 +45,7 @@ class Ready(NamedTuple):
 
 def load_file(
     context: PartContext,
-    facts: TableFacts,
+    target: LoadTarget,
     model: RowModel[TableRow],
     form: Form,
     attachment: LocalAttachment,
@@ -57,7 +65,7 @@ def load_file(
             file: RowFile[TableRow] = (
                 CsvFile(text, model, section.separator) if form == "csv" else JsonFile(text, model)
             )
-            return _FileLoad(context.connection, facts, model, section, faults).run(file)
+            return _FileLoad(context.connection, target, model, section, faults).run(file)
         except Unreadable as error:
             faults.end(error)
         except BadRow as bad:
@@ -69,13 +77,14 @@ class _FileLoad:
     def __init__(
         self,
         connection: Connection,
-        facts: TableFacts,
+        target: LoadTarget,
         model: RowModel[TableRow],
         section: InsertHandler,
         faults: RowFaults,
     ) -> None:
         self._connection = connection
-        self._facts = facts
+        self._table, self._conflict = target.facts.table, target.conflict
+        self._types = {column.name: column.type for column in target.facts.columns}
         self._model = model
         self._chunk_rows = section.chunk_rows
         self._faults = faults
@@ -106,8 +115,7 @@ class _FileLoad:
     def _open_loader(self) -> BlockLoader | None:
         if not can_load(self._connection):
             return None
-        types = {column.name: column.type for column in self._facts.columns}
-        return open_loader(self._connection, self._facts.table, types)
+        return open_loader(self._connection, self._table, self._types, self._conflict)
 
     def _ready_blocks(self, file: RowFile[TableRow]) -> Iterator[Ready]:
         loader = self._loader
@@ -125,7 +133,11 @@ class _FileLoad:
 
     def _insert(self, rows: list[tuple[int, TableRow]]) -> int:
         return insert_rows(
-            self._connection, self._facts.table, NumberedRows(rows), chunk_rows=self._chunk_rows
+            self._connection,
+            self._table,
+            NumberedRows(rows),
+            chunk_rows=self._chunk_rows,
+            conflict=self._conflict,
         )
 
 

@@ -10,11 +10,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.result import ErrorDetail
 from config.settings import InsertHandler
 from handlers.contract import LocalAttachment, PartContext, Reject
-from handlers.file_load import Form, load_file
+from handlers.file_load import Form, LoadTarget, load_file
 from handlers.row_model import RowModel
 from handlers.rows import decoded_rows
 from handlers.table_rows import DateForms, TableRow, check_configured_columns, owned_rows, table_row_model
+from shards.bulk import insert_rows
 from shards.columns import ColumnFacts, TableCache, TableFacts
+from shards.conflicts import Conflict
 from shards.failures import Failure, Kind, KnownFailure
 
 PACKED: Final = ".gz"
@@ -46,6 +48,20 @@ class TableChanged(KnownFailure):
         )
 
 
+class NoKey(KnownFailure):
+    """Rows are to be updated by a key that nobody named and the table does not have: a defect."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(
+            Failure(
+                Kind.DEFECT,
+                "schema_defect",
+                f"The table {table} has no primary key by which its rows could be updated; "
+                "name a unique index's columns in `conflict_columns`.",
+            )
+        )
+
+
 class InsertRows:
     """Inserts a job's rows into the configured table; called as any handler is.
 
@@ -55,7 +71,11 @@ class InsertRows:
 
     def __init__(self, section: InsertHandler) -> None:
         self._section = section
-        self._configured = [*(section.columns or ()), *filter(None, [section.customer_column])]
+        self._configured = [
+            *(section.columns or ()),
+            *filter(None, [section.customer_column]),
+            *(section.conflict_columns or ()),
+        ]
         self._tables = TableCache()
         # Tables of the same form, in however many schemas, share one model.
         self._models: dict[tuple[str, tuple[ColumnFacts, ...]], RowModel[TableRow]] = {}
@@ -83,12 +103,15 @@ class InsertRows:
 
     def _insert(self, facts: TableFacts, payload: Any, context: PartContext) -> int:
         model = self._row_model(facts, context)
+        conflict = self._conflict(facts)
         if self._section.source == "attachments":
-            return self._insert_attachments(facts, model, context)
+            return self._insert_attachments(LoadTarget(facts, conflict), model, context)
         rows = decoded_rows(self._rows_of(payload), model.from_object, "the payload")
-        return context.bulk_insert(facts.table, rows, chunk_rows=self._section.chunk_rows)
+        return insert_rows(
+            context.connection, facts.table, rows, chunk_rows=self._section.chunk_rows, conflict=conflict
+        )
 
-    def _insert_attachments(self, facts: TableFacts, model: RowModel[TableRow], context: PartContext) -> int:
+    def _insert_attachments(self, target: LoadTarget, model: RowModel[TableRow], context: PartContext) -> int:
         if not context.attachments:
             raise Reject(
                 "invalid_payload", "The job has no attachment: its rows are expected in attachments."
@@ -96,8 +119,19 @@ class InsertRows:
         forms = [_form(attachment) for attachment in context.attachments.values()]
         inserted = 0
         for form, attachment in zip(forms, context.attachments.values(), strict=True):
-            inserted += load_file(context, facts, model, form, attachment, self._section)
+            inserted += load_file(context, target, model, form, attachment, self._section)
         return inserted
+
+    def _conflict(self, facts: TableFacts) -> Conflict | None:
+        section = self._section
+        if section.conflict == "error":
+            return None
+        if section.conflict == "ignore":
+            return Conflict("ignore")
+        key = tuple(section.conflict_columns or facts.key)
+        if not key:
+            raise NoKey(section.table)
+        return Conflict("update", key, section.customer_column)
 
     def _rows_of(self, payload: Any) -> list[Any]:
         key = self._section.rows_key

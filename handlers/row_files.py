@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import BinaryIO, Final, Generic, TypeVar
+from typing import BinaryIO, Generic, TypeVar
 
-from handlers.csv_blocks import SEPARATOR, CsvBlock, CsvBlocks
+from handlers.csv_blocks import RECORD_BYTES_MAXIMUM, SEPARATOR, CsvBlock, CsvBlocks
 from handlers.json_blocks import JsonBlock, JsonBlocks
 from handlers.row_bytes import Source, Unreadable, utf8_stream
 from handlers.row_faults import RowFaults
@@ -12,7 +12,6 @@ from handlers.row_model import BadRow, RowField, RowModel
 
 Row = TypeVar("Row")
 
-RECORD_BYTES_MAXIMUM: Final = 2**20
 Block = CsvBlock | JsonBlock
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, TypeVar
 
+from handlers.csv_blocks import RECORD_BYTES_MAXIMUM
 from handlers.row_bytes import utf8_stream
 from handlers.row_faults import RowFaults
-from handlers.row_files import RECORD_BYTES_MAXIMUM, JsonFile, file_rows, open_csv
+from handlers.row_files import JsonFile, file_rows, open_csv
 from handlers.row_model import BadRow, RowModel, row_model
 from shards.bulk import NumberedRows
 

@@ -7,10 +7,11 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, FromClause, Insert, TableClause, insert
+from sqlalchemy import Connection, FromClause, Insert, TableClause
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.result import ErrorDetail
+from shards.conflicts import Conflict, insertion
 from shards.failures import Failure, Kind, KnownFailure, classify
 from shards.guard import PartConnection
 from shards.postgresql import ALONE, can_fail_alone
@@ -57,6 +58,7 @@ def insert_rows(
     *,
     chunk_rows: int = CHUNK_ROWS,
     chunk_bytes: int = CHUNK_BYTES,
+    conflict: Conflict | None = None,
 ) -> int:
     """Insert the rows in chunks inside the connection's transaction; returns how many.
 
@@ -65,6 +67,8 @@ def insert_rows(
     model with such fields; a column that a row leaves out gets its default.
 
     Where the database has a faster way than INSERT, many rows go that way; what comes of it is the same.
+
+    `conflict` says what becomes of rows that are there already; without it they are refused.
 
     Raises:
         RowRefused: the database refused a row for good; its number is told: 1 for the first, or what rows
@@ -76,11 +80,11 @@ def insert_rows(
     """
     if not isinstance(table, TableClause):
         raise TypeError(f"Rows can only be inserted into a table: found {type(table).__name__}.")
-    loader = RowLoader(connection, table)
+    loader = RowLoader(connection, table, conflict)
     done = 0
     for chunk in _chunks(rows, chunk_rows, chunk_bytes):
         if not loader.load(chunk.rows):
-            _insert_chunk(connection, table, chunk)
+            _insert_chunk(connection, table, chunk, conflict)
         done += len(chunk.rows)
     return done
 
@@ -128,34 +132,40 @@ def _weight(value: Any) -> int:
     return 0
 
 
-def _insert_chunk(connection: Connection, table: TableClause, chunk: Chunk) -> None:
+def _insert_chunk(
+    connection: Connection, table: TableClause, chunk: Chunk, conflict: Conflict | None
+) -> None:
     if isinstance(connection, PartConnection) and connection.is_lent:
-        _send_unprotected(connection, table, chunk.rows)
+        _send_unprotected(connection, table, chunk.rows, conflict)
         return
     try:
-        if can_fail_alone(connection) and _are_alike(chunk.rows):
+        if conflict is None and can_fail_alone(connection) and _are_alike(chunk.rows):
             _send(connection, table, chunk.rows, options=ALONE)
         else:
-            _send_in_savepoint(connection, table, chunk.rows)
+            _send_in_savepoint(connection, table, chunk.rows, conflict)
     except (SQLAlchemyError, KnownFailure) as error:
         if classify(error, connection.dialect.name).kind is not Kind.PERMANENT:
             raise
-        _insert_one_by_one(connection, table, chunk)
+        _insert_one_by_one(connection, table, chunk, conflict)
 
 
-def _send_unprotected(connection: PartConnection, table: TableClause, chunk: Sequence[Row]) -> None:
+def _send_unprotected(
+    connection: PartConnection, table: TableClause, chunk: Sequence[Row], conflict: Conflict | None
+) -> None:
     """Send rows without a savepoint: where they fail, the part is run again alone, and the row found then."""
     try:
-        _send(connection, table, chunk)
+        _send(connection, table, chunk, conflict)
     except BaseException:
         connection.refuse("A row that the database refuses")
         raise
 
 
-def _send_in_savepoint(connection: Connection, table: TableClause, chunk: Sequence[Row]) -> None:
+def _send_in_savepoint(
+    connection: Connection, table: TableClause, chunk: Sequence[Row], conflict: Conflict | None
+) -> None:
     savepoint = connection.begin_nested()
     try:
-        _send(connection, table, chunk)
+        _send(connection, table, chunk, conflict)
     except (SQLAlchemyError, KnownFailure) as error:
         # A savepoint is rolled back only where the database still knows it: a deadlock or a lost connection
         # took it away, and the attempt would hide the error that came.
@@ -165,11 +175,13 @@ def _send_in_savepoint(connection: Connection, table: TableClause, chunk: Sequen
     savepoint.commit()
 
 
-def _insert_one_by_one(connection: Connection, table: TableClause, chunk: Chunk) -> None:
+def _insert_one_by_one(
+    connection: Connection, table: TableClause, chunk: Chunk, conflict: Conflict | None
+) -> None:
     savepoint = connection.begin_nested()
     for number, row in zip(chunk.numbers, chunk.rows, strict=True):
         try:
-            _send(connection, table, [row])
+            _send(connection, table, [row], conflict)
         except (SQLAlchemyError, KnownFailure) as error:
             failure = classify(error, connection.dialect.name)
             if failure.kind is not Kind.PERMANENT:
@@ -184,18 +196,23 @@ def _send(
     connection: Connection,
     table: TableClause,
     rows: Sequence[Row],
+    conflict: Conflict | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> None:
     # A statement takes its columns from its first row and would drop further ones of later rows: each run of
     # rows with the same columns is a statement of its own.
-    statement = _insertion_into(table)
-    for _, alike in groupby(rows, key=_columns_of):
+    for names, alike in groupby(rows, key=_columns_of):
+        statement = _insertion_into(
+            table, connection.dialect.name, tuple(names) if conflict else (), conflict
+        )
         connection.execute(statement, list(alike), execution_options=options)
 
 
 @lru_cache(TABLES_REMEMBERED)
-def _insertion_into(table: TableClause) -> Insert:
-    return insert(table).inline()
+def _insertion_into(
+    table: TableClause, dialect: str, names: tuple[str, ...], conflict: Conflict | None
+) -> Insert:
+    return insertion(table, dialect, names, conflict)
 
 
 def _are_alike(rows: Sequence[Row]) -> bool:

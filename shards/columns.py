@@ -34,6 +34,8 @@ class TableFacts:
 
     table: Table = field(compare=False)
     columns: tuple[ColumnFacts, ...]
+    key: tuple[str, ...] = ()
+    """The columns of the primary key."""
 
 
 class TableCache:
@@ -78,7 +80,7 @@ def read_table(connection: Connection, name: str, schema: str | None) -> TableFa
     columns = [_facts(connection, column, keys) for column in reflected if not _only_generated(column)]
     # No primary key is marked: the database is the judge of keys, the table here only names columns.
     table = Table(name, MetaData(), *(Column(facts.name, facts.type) for facts in columns), schema=schema)
-    return TableFacts(table, tuple(columns))
+    return TableFacts(table, tuple(columns), tuple(keys))
 
 
 def require_columns(connection: Connection, name: str, schema: str | None, columns: list[str]) -> None:

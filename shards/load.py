@@ -1,6 +1,6 @@
 """Loading blocks of rows the fastest way that a database has; what it refuses is left to the slow way."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Table
@@ -9,10 +9,12 @@ from sqlalchemy.types import TypeEngine
 
 from shards.column_blocks import Columns
 from shards.column_texts import TextRule, text_rule
+from shards.conflicts import Conflict
 from shards.failures import Kind, KnownFailure, classify
 from shards.load_mariadb import MariaDBLoader
 from shards.load_postgresql import PostgreSQLLoader
 from shards.load_sqlite import SQLiteLoader
+from shards.load_staged import StagedLoader
 from shards.load_target import CannotLoad, Target
 
 
@@ -84,7 +86,10 @@ class BlockLoader:
 
 
 def open_loader(
-    connection: Connection, table: Table, column_types: Mapping[str, TypeEngine[Any]]
+    connection: Connection,
+    table: Table,
+    column_types: Mapping[str, TypeEngine[Any]],
+    conflict: Conflict | None = None,
 ) -> BlockLoader | None:
     """The way to load blocks into this table; None where rows can only be inserted.
 
@@ -92,6 +97,7 @@ def open_loader(
         connection: A connection of the table's shard.
         table: The table.
         column_types: The types of the columns that may be filled, by name.
+        conflict: What becomes of rows that are there already; without it they are refused.
     """
     target = Target.of(connection, table)
     if target is None:
@@ -101,12 +107,24 @@ def open_loader(
         for name, type_ in column_types.items()
         if (rule := text_rule(type_, connection.dialect.name)) is not None
     }
-    loader: Loader | None = None
+    loader = _loader(connection, target, column_types, conflict)
+    return None if loader is None else BlockLoader(loader, rules)
+
+
+def _loader(
+    connection: Connection,
+    target: Target,
+    column_types: Mapping[str, TypeEngine[Any]],
+    conflict: Conflict | None,
+) -> Loader | None:
+    make: Callable[[Target], Loader] | None = None
     match connection.dialect.name:
         case "postgresql" if PostgreSQLLoader.can_load(connection):
-            loader = PostgreSQLLoader(target, column_types, rules)
-        case "sqlite":
-            loader = SQLiteLoader(target, column_types, rules, connection.dialect)
+            make = PostgreSQLLoader
         case "mysql" | "mariadb" if MariaDBLoader.can_load(connection):
-            loader = MariaDBLoader(target)
-    return None if loader is None else BlockLoader(loader, rules)
+            make = MariaDBLoader
+        case "sqlite":
+            return SQLiteLoader(target, column_types, connection.dialect, conflict)
+    if make is None or conflict is None:
+        return None if make is None else make(target)
+    return StagedLoader(make, target, conflict, connection.dialect.name)

@@ -1,15 +1,12 @@
 """Loading blocks into PostgreSQL by COPY: as text, or in its binary form where pyarrow and pgpq are there."""
 
 import importlib.util
-from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import TypeEngine
 
 from shards.column_blocks import Columns, as_copy_text
-from shards.column_texts import TextRule
 from shards.load_target import CannotLoad, Target
 from shards.postgresql import can_fail_alone, copying
 
@@ -27,13 +24,9 @@ class CopyData(NamedTuple):
 class PostgreSQLLoader:
     """COPY, through the connection of the part; one statement for each block."""
 
-    def __init__(
-        self, target: Target, column_types: Mapping[str, TypeEngine[Any]], rules: Mapping[str, TextRule]
-    ) -> None:
+    def __init__(self, target: Target) -> None:
         self._target = target
         self.takes_arrays = has_arrow()
-        self._types = column_types
-        self._rules = rules
 
     @staticmethod
     def can_load(connection: Connection) -> bool:

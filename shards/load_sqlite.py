@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Dialect
 from sqlalchemy.types import TypeEngine
 
 from shards.column_blocks import Columns
-from shards.column_texts import Kind, TextRule, Texts
+from shards.column_texts import Kind, Texts, text_rule
+from shards.conflicts import Conflict
 from shards.load_target import CannotLoad, Target
 
 Convert = Callable[[Any], Any]
@@ -45,12 +46,15 @@ class SQLiteLoader:
         self,
         target: Target,
         column_types: Mapping[str, TypeEngine[Any]],
-        rules: Mapping[str, TextRule],
         dialect: Dialect,
+        conflict: Conflict | None,
     ) -> None:
         self._target = target
+        self._conflict = conflict
         self._converters = {
-            name: _converters(rule.kind, column_types[name], dialect) for name, rule in rules.items()
+            name: _converters(rule.kind, type_, dialect)
+            for name, type_ in column_types.items()
+            if (rule := text_rule(type_, "sqlite")) is not None
         }
 
     def encode(self, columns: Columns) -> Rows:
@@ -64,6 +68,8 @@ class SQLiteLoader:
         places = ", ".join("?" * len(columns.names))
         names = self._target.columns(columns.names)
         statement = f"INSERT INTO {self._target.table} ({names}) VALUES ({places})"  # noqa: S608 - all quoted
+        if self._conflict is not None:
+            statement += f" {self._conflict.clause(self._target, 'sqlite', columns.names)}"
         return Rows(statement, list(zip(*values, strict=True)))
 
     def send(self, connection: Connection, encoded: Rows) -> int:

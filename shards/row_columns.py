@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Table, TableClause
 
 from shards.column_blocks import Columns
 from shards.column_texts import values_as_texts
+from shards.conflicts import Conflict
 from shards.guard import PartConnection
 from shards.load import BlockLoader, open_loader
 
@@ -17,9 +18,10 @@ ROWS_MINIMUM: Final = 50
 class RowLoader:
     """Loads chunks of rows into one table the fastest way, as far as that can be done."""
 
-    def __init__(self, connection: Connection, table: TableClause) -> None:
+    def __init__(self, connection: Connection, table: TableClause, conflict: Conflict | None = None) -> None:
         self._connection = connection
         self._table = table
+        self._conflict = conflict
         self._loader: BlockLoader | None = None
         self._opened = False
 
@@ -40,7 +42,7 @@ class RowLoader:
             self._opened = True
             if can_load(self._connection) and isinstance(self._table, Table) and not _has_own(self._table):
                 types = {column.name: column.type for column in self._table.columns}
-                self._loader = open_loader(self._connection, self._table, types)
+                self._loader = open_loader(self._connection, self._table, types, self._conflict)
         return self._loader
 
 

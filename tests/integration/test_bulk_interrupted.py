@@ -2,7 +2,6 @@
 
 import multiprocessing
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ KILLS = {"postgresql": "SELECT pg_terminate_backend({})", "mariadb": "KILL {}"}
 
 
 @pytest.fixture(params=["shard", "mariadb_shard"], name="target")
-def make_target(request: pytest.FixtureRequest) -> Iterator[Shard]:
+def make_target(request: pytest.FixtureRequest) -> Shard:
     shard: Shard = request.getfixturevalue(request.param)
     with shard.connect() as connection, connection.begin():
         connection.execute(text(CREATE))

@@ -173,7 +173,7 @@ def json_files(draw: st.DrawFn, dialect: str) -> bytes:
 def outcome(shard: Shard, way: str, name: str, data: bytes) -> Outcome:
     """What becomes of the file when it goes this way; nothing of it stays."""
     spec = _spec()
-    with shard.connect() as connection, _only(way):
+    with shard.connect() as connection, only_way(way):
         run = run_handler(spec, None, connection, attachments={name: data}, commit=True)
     with shard.connect() as connection, connection.begin():
         rows = connection.execute(text("SELECT * FROM kinds ORDER BY number")).all()
@@ -212,7 +212,8 @@ def _quoted(cell: str, *, always: bool) -> str:
 
 
 @contextmanager
-def _only(way: str) -> Iterator[None]:
+def only_way(way: str) -> Iterator[None]:
+    """Inside the block, files go this way only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(row_columns, "ROWS_MINIMUM", 1)
         patch.setattr(load_postgresql, "has_arrow", lambda: way == "arrays")

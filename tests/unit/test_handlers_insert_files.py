@@ -104,6 +104,10 @@ def test_files_are_read_as_the_configuration_says_they_are_written(engine: Engin
             "invalid_rows",
         ),
     ],
+    ids=[
+        *("a bomb", "cut short", "half a character", "no such character", "no UTF-8"),
+        *("empty", "packed and empty", "a header alone", "another form of date"),
+    ],
 )
 def test_what_is_wrong_with_a_file_has_its_own_code(
     engine: Engine, data: bytes, section: dict[str, Any], code: str

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from config.result import ErrorDetail
 from handlers import csv_rows, json_rows
-from handlers.row_files import RECORD_BYTES_MAXIMUM
+from handlers.csv_blocks import RECORD_BYTES_MAXIMUM
 from tests.support.rejections import details_of
 from tests.support.row_files import Line, faults_of, read_csv, read_json
 
