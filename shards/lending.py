@@ -13,14 +13,18 @@ from shards.dialects import TransactionState, transaction_state
 from shards.guard import PartConnection
 from shards.inbox import BrokenTransaction
 
+LEFT_BY_REFLECTION: Final = frozenset({"skip_user_error_events"})
 STATEMENTS_REMEMBERED: Final = 1024
 REMEMBERED_CHARACTERS_MAXIMUM: Final = 10_000
 DIALECTS_WITH_VARIABLES: Final = frozenset({"mysql", "mariadb"})
 
 _PASSING: Final = re.compile(
-    r"\s*(?:SELECT|INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|VALUES|SHOW|SAVEPOINT|RELEASE|ROLLBACK\s+TO)\b",
+    r"\s*(?:(?:SELECT|INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|VALUES|SHOW|SAVEPOINT|RELEASE|ROLLBACK\s+TO)\b"
+    r"|PRAGMA\s+(?:\w+\.)?(?:table|index|foreign_key)_\w+\s*\()",
     re.IGNORECASE,
 )
+"""What changes rows alone, and what SQLAlchemy asks when a handler reflects a table."""
+
 _LASTING: Final = re.compile(
     r"set_config|advisory_(?:un)?lock|get_lock|release_(?:all_)?locks?|\binto\s+(?:temp|unlogged|table)|;\s*\S",
     re.IGNORECASE,
@@ -47,13 +51,13 @@ def lent(connection: PartConnection) -> Iterator[None]:
         StatementFailedUnnoticed: the handler went on after a statement had failed.
         BrokenTransaction: the transaction is over all the same.
     """
-    options = connection.get_execution_options()
+    options = _lasting_options(connection)
     connection.is_lent = True
     try:
         yield
     finally:
         connection.is_lent = False
-    if connection.get_execution_options() != options:
+    if _lasting_options(connection) != options:
         raise connection.refuse("Another execution option of the connection")
     if connection.in_nested_transaction():
         raise connection.refuse("A savepoint that stays open")
@@ -64,6 +68,11 @@ def lent(connection: PartConnection) -> Iterator[None]:
             raise BrokenTransaction
         case TransactionState.ABORTED:
             raise StatementFailedUnnoticed
+
+
+def _lasting_options(connection: PartConnection) -> dict[str, Any]:
+    options = connection.get_execution_options()
+    return {name: value for name, value in options.items() if name not in LEFT_BY_REFLECTION}
 
 
 def outlives_a_turn(statement: str, dialect: str) -> bool:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import MetaData, Table, select, text
 from sqlalchemy.exc import DBAPIError
 
 from shards.bulk import insert_rows
@@ -100,8 +100,9 @@ class SharedProtocol:
         store_on(shard).run(identity("job-2"), order_work(99))
         store_on(shard).run(identity("job-4", digest=OTHER_DIGEST), order_work(100))
 
-        assert culprit_of(shard, [member(1), member(2), member(3)]) is None
-        assert culprit_of(shard, [member(1), member(4), member(3)]) is None
+        new = [member(number, raising(AssertionError("it was run"))) for number in (1, 3)]
+        assert culprit_of(shard, [member(2), *new]) is None
+        assert culprit_of(shard, [member(4), *new]) is None
         assert (order_numbers(shard), rows_of(shard)) == ([99, 100], ["job-2", "job-4"])
 
     def test_what_would_outlive_a_turn_is_refused_whatever_the_handler_makes_of_it(
@@ -124,6 +125,16 @@ class SharedProtocol:
 
         assert culprit_of(shard, [member(1), member(2, hiding)]) == part(2)
         assert order_numbers(shard) == []
+
+    def test_a_table_can_be_reflected(self, shard: Shard) -> None:
+        """The built-in handler asks for its table's columns at the first part."""
+
+        def reflecting(connection: PartConnection) -> None:
+            table = Table("orders", MetaData(), autoload_with=connection)
+            insert_rows(connection, table, [{"order_no": 2}])
+
+        together(shard, [member(1), member(2, reflecting), member(3)])
+        assert order_numbers(shard) == [1, 2, 3]
 
     def test_a_handler_s_own_savepoint_is_its_own(self, shard: Shard) -> None:
         """It can take back a part of its work and go on."""

@@ -16,7 +16,7 @@ from worker.conclusion import Answer, Deferral, Return
 from worker.job_in_hand import Part
 from worker.lane_work import LaneWork
 from worker.lanes import Lanes
-from worker.tasks import Task
+from worker.tasks import PartTask, Task
 
 LIMIT_SECONDS = 10
 
@@ -55,6 +55,11 @@ class SharingSite(Site):
             self.work.run_turn(taken)
             turns += 1
         return turns
+
+    def waiting(self) -> list[PartTask]:
+        """The parts that wait in their lanes."""
+        items = [entry.item for lane in self.lanes._lanes.values() for entry in lane.queue]
+        return [item for item in items if isinstance(item, PartTask)]
 
     def ends(self) -> dict[int, str]:
         """By number, the status of each job that was answered, the code of each that comes again."""

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from shards.engines import Shard
 from shards.lending import REMEMBERED_CHARACTERS_MAXIMUM, outlives_a_turn
-from tests.support.parts import PlacedShard, placed_shard_at, sqlite_shard
-from tests.support.shared_protocol import SharedPlacementProtocol, SharedProtocol
+from tests.support.parts import PlacedShard, order_numbers, placed_shard_at, sqlite_shard
+from tests.support.shared_protocol import SharedPlacementProtocol, SharedProtocol, culprit_of, member
+from tests.support.writes import execute
 
 
 class TestOnSQLite(SharedProtocol):
@@ -34,6 +36,17 @@ class TestOnSQLiteWithPlacementRows(SharedPlacementProtocol):
         shard.close()
 
 
+def test_nobody_is_to_blame_for_what_the_commit_brings(tmp_path: Path) -> None:
+    """Whose row it was is found out by running each part alone."""
+    shard = sqlite_shard(tmp_path)
+    execute(shard, "CREATE TABLE children (no INTEGER REFERENCES orders DEFERRABLE INITIALLY DEFERRED)")
+    orphan = member(2, lambda connection: connection.execute(text("INSERT INTO children VALUES (99)")))
+
+    assert culprit_of(shard, [member(1), orphan, member(3)]) is None
+    assert order_numbers(shard) == []
+    shard.close()
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -44,6 +57,7 @@ class TestOnSQLiteWithPlacementRows(SharedPlacementProtocol):
         "SAVEPOINT sa_1",
         "ROLLBACK TO SAVEPOINT sa_1",
         "SELECT pg_advisory_xact_lock(1)",
+        'PRAGMA main.table_xinfo("a")',
     ],
 )
 def test_what_changes_rows_alone_may_be_shared(statement: str) -> None:

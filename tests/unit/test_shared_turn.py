@@ -1,5 +1,6 @@
 """Parts of one lane share a transaction if they go together; else each is run as if it had been alone."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,7 +22,6 @@ from tests.support.jobs import inbox_rows, job_fields, orders
 from tests.support.sharing import LIMIT_SECONDS, SharingSite
 from worker.conclusion import Answer, Bury
 from worker.sharing import FAILURES_MINIMUM, LONG_SECONDS, OFF_SECONDS
-from worker.tasks import PartTask
 
 TEN = range(1, 11)
 SUCCEEDED = dict.fromkeys(TEN, "succeeded")
@@ -94,6 +94,25 @@ def test_of_ten_parts_one_fails_and_nine_succeed(site: SharingSite, handler: Han
     assert max(site.calls.values()) == 2
 
 
+def test_a_part_that_runs_alone_in_its_process_waits_for_those_that_share(site: SharingSite) -> None:
+    """A part that may kill its process takes no neighbours with it."""
+
+    def looking(_payload: Any, _context: PartContext) -> Any:
+        with site.executor._gate.alone(patience_seconds=0) as is_alone:
+            return is_alone
+
+    site.instead[2] = looking
+    site.send(1, 2)
+
+    assert (site.run_turns(), site.commits) == (1, 1)
+    results = [
+        json.loads(end.body)["customers"][0]["result"]
+        for _, end, _ in site.settled
+        if isinstance(end, Answer)
+    ]
+    assert results == [{"inserted": 1}, False]
+
+
 def test_a_failure_is_counted_once(site: SharingSite) -> None:
     """The run that was shared was no attempt: the one that followed alone was."""
     site.instead[5] = raising(Retry())
@@ -120,8 +139,7 @@ def test_a_payload_that_cannot_be_read_breaks_nobody_s_transaction(site: Sharing
         raise Reject("invalid_payload", "It is no good.")
 
     site.send(1, 2, 3)
-    tasks = [entry.item for lane in site.lanes._lanes.values() for entry in lane.queue]
-    owner = next(task.part.owner for task in tasks if isinstance(task, PartTask) and task.key[0] == "job-2")
+    owner = next(task.part.owner for task in site.waiting() if task.key[0] == "job-2")
     assert owner.handler is not None
     owner.handler = replace(owner.handler, decode=decode)
 
@@ -148,8 +166,11 @@ def test_what_may_have_a_row_runs_alone(site: SharingSite) -> None:
     """Received before, suspected of killing its process: not known to be new."""
     site.send(1, 2, receive_count=2)
     site.send(3, 4, receive_count=9)
+    site.send(5, 6)
+    for task in site.waiting():
+        task.part.owner.suspect |= task.key[0] in {"job-5", "job-6"}
 
-    assert site.run_turns() == 4
+    assert site.run_turns() == 6
     assert set(site.ends().values()) == {"succeeded"}
 
 
