@@ -138,10 +138,11 @@ def _float_rule(type_: Any, _dialect: str) -> TextRule | None:
 
 
 def _integer_rule(type_: Any, dialect: str) -> TextRule | None:
-    bits = BITS_MAXIMUM if dialect == "sqlite" else INTEGER_BITS.get(type_.__visit_name__)
-    if bits is None or (bits == BITS_MAXIMUM and getattr(type_, "unsigned", False)):
+    # of a type that does not tell its size, the database judges the size: what it refuses goes the slow way
+    sizes = {} if dialect == "sqlite" else INTEGER_BITS
+    bits, unsigned = sizes.get(type_.__visit_name__, BITS_MAXIMUM), getattr(type_, "unsigned", False)
+    if bits == BITS_MAXIMUM and unsigned:
         return None
-    unsigned = getattr(type_, "unsigned", False)
     bounds = (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     return TextRule("integer", PATTERNS["integer"], bounds=bounds)
 
