@@ -85,6 +85,14 @@ def test_a_copy_goes_on_where_the_delivery_was(message: Message, receives: int) 
     assert (dict(again.attributes), again.group) == (dict(first.attributes), first.group)
 
 
+def test_a_count_of_receives_ends_at_its_maximum() -> None:
+    """One more would make the header unreadable, and with it group and attributes."""
+    message = Message("{}", {"n": Attribute("Number", "1")}, group="acme")
+    delivery = travelled(message, Stamp("id", NOW, 2**31 - 1), 1)
+    again = travelled(*copy_of(delivery), 1)
+    assert (again.group, again.attributes, again.receive_count) == ("acme", message.attributes, 2**31)
+
+
 @settings(max_examples=30)
 @given(message=messages)
 def test_headers_are_texts_that_every_broker_carries(message: Message) -> None:
@@ -98,7 +106,9 @@ def test_headers_are_texts_that_every_broker_carries(message: Message) -> None:
 @settings(max_examples=60)
 @given(
     body=st.binary(max_size=40) | st.text(max_size=40),
-    headers=st.dictionaries(st.one_of(names, st.text(max_size=9)), foreign_values, max_size=6),
+    headers=st.dictionaries(
+        st.one_of(names, st.text(max_size=9), st.binary(max_size=9)), foreign_values, max_size=6
+    ),
 )
 def test_whatever_others_send_is_read_and_can_be_put_on_another_queue(
     body: bytes | str, headers: dict[str, Any]

@@ -23,7 +23,7 @@ def arrival_of(message: KombuMessage, receipt: str, now: float) -> Arrival:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value and value.isprintable() else None
 
 
 def _moment(value: object) -> datetime | None:

@@ -11,6 +11,7 @@ from kombu.exceptions import KombuError
 from kombu.transport.pyamqp import Transport as Pyamqp
 
 from worker.transports.addresses import AmqpAddress
+from worker.transports.amqp_frames import tolerant_frames
 from worker.transports.base import QueueMissing, TransportError
 
 CONNECT_SECONDS: Final = 5.0
@@ -45,6 +46,7 @@ def open_connection(
         transport_options={
             "read_timeout": ANSWER_SECONDS,
             "write_timeout": ANSWER_SECONDS,
+            "frame_handler": tolerant_frames,
             "socket_settings": {socket.TCP_USER_TIMEOUT: UNSENT_SECONDS * 1000},
             "on_blocked": lambda _reason: note_blocked(True),
             "on_unblocked": lambda: note_blocked(False),
@@ -69,7 +71,7 @@ def close_connection(connection: Connection, *, politely: bool) -> None:
         return  # it is gone, which is what was wanted
 
 
-def error_from(queue_name: str, error: Exception) -> TransportError:
+def error_from(queue_name: str, error: BaseException) -> TransportError:
     """The transport's error for one of `FAILURES`; a broker's own texts may hold names, and are left out."""
     if isinstance(error, TransportError):
         return error

@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
@@ -16,6 +15,7 @@ from kombu.message import Message as KombuMessage
 from kombu.messaging import Consumer as Subscription
 
 from worker.transports.amqp_arrivals import arrival_of
+from worker.transports.amqp_holds import Hold
 from worker.transports.amqp_link import LOOK_SECONDS, Link
 from worker.transports.base import Delivery, TransportError
 from worker.transports.kombu_wire import delivery_from
@@ -27,14 +27,6 @@ HOLD_SHARE: Final = 14 / 15
 UNASKED_SECONDS: Final = 60.0
 """After so long without a receive, others get what waits here. Not sooner: each time counts as a receive."""
 ACKED_REMEMBERED: Final = 10_000
-
-
-@dataclass(slots=True)
-class _Hold:
-    """A message that RabbitMQ counts as ours; `expires_at` is None while nobody here has received it."""
-
-    arrived_at: float
-    expires_at: float | None = None
 
 
 class Consumer:
@@ -62,7 +54,7 @@ class Consumer:
         self._link = Link(queue_name, "consume", connect, self._tend, self._note_broken)
         self._changed = threading.Condition()
         self._arrived: deque[tuple[int, Delivery]] = deque()
-        self._holds: dict[int, _Hold] = {}
+        self._holds: dict[int, Hold] = {}
         self._acked: deque[int] = deque(maxlen=ACKED_REMEMBERED)
         self._epoch = ""
         self._channel: Any = None
@@ -183,27 +175,21 @@ class Consumer:
     def _reject(self, tag: int) -> bool:
         with self._changed:
             hold = self._holds.get(tag)
-            if hold is None or self._is_over(hold, self._monotonic()):
+            if hold is None or hold.is_over(self._monotonic()):
                 return False
             del self._holds[tag]
         # Rejected, not nacked: RabbitMQ 4.3 counts the one as a receive, and not the other.
         self._channel.basic_reject(tag, requeue=True)
         return True
 
-    def _held(self, receipt: str, now: float) -> _Hold | None:
+    def _held(self, receipt: str, now: float) -> Hold | None:
         tag = self._tag(receipt)
         hold = None if tag is None else self._holds.get(tag)
-        return None if hold is None or self._is_over(hold, now) else hold
+        return None if hold is None or hold.is_over(now) else hold
 
     def _tag(self, receipt: str) -> int | None:
         epoch, _, tag = receipt.partition(".")
         return int(tag) if epoch == self._epoch and tag.isdecimal() else None
-
-    def _is_over(self, hold: _Hold, now: float) -> bool:
-        return (hold.expires_at is not None and hold.expires_at <= now) or self._is_held_long(hold, now)
-
-    def _is_held_long(self, hold: _Hold, now: float) -> bool:
-        return hold.arrived_at + self._hold_seconds <= now
 
     def _tend(self) -> float:
         """Give back what was held too long, and what nobody asks for; when to look at that again."""
@@ -222,7 +208,7 @@ class Consumer:
     def _give_back_over(self) -> None:
         with self._changed:
             now = self._monotonic()
-            over = [tag for tag, hold in self._holds.items() if self._is_over(hold, now)]
+            over = [tag for tag, hold in self._holds.items() if hold.is_over(now)]
             for tag in over:
                 del self._holds[tag]
             if over:
@@ -231,17 +217,27 @@ class Consumer:
             self._channel.basic_reject(tag, requeue=True)
 
     def _subscribe(self, connection: Connection) -> None:
-        if self._subscription is not None or self._interrupted:
-            return
+        if self._subscription is None and not self._interrupted:
+            self._begin(connection)
+
+    def _begin(self, connection: Connection) -> None:
         if self._channel is None:
             self._channel = connection.channel()
             with self._changed:
                 self._epoch = uuid4().hex[:12]
         queue = KombuQueue(self._queue_name, no_declare=True)
-        subscription = Subscription(self._channel, [queue], on_message=self._note_arrival, auto_declare=False)
+        subscription = Subscription(
+            self._channel,
+            [queue],
+            on_message=self._note_arrival,
+            on_decode_error=lambda message, _error: self._note_arrival(message),  # not compressed as told
+            auto_declare=False,
+        )
         subscription.qos(prefetch_count=self._prefetch)
         subscription.consume()
         self._subscription = subscription
+        if self._interrupted:  # meanwhile, by one who found no subscription to end
+            self._unsubscribe()
 
     def _look(self, connection: Connection) -> None:
         """Let what is there now arrive: an answer comes after all that was pushed before it.
@@ -281,7 +277,7 @@ class Consumer:
         arrival = arrival_of(message, f"{self._epoch}.{tag}", self._clock())
         delivery = delivery_from(message.body, message.headers, arrival)
         with self._changed:
-            self._holds[tag] = _Hold(self._monotonic())
+            self._holds[tag] = Hold(self._monotonic() + self._hold_seconds)
             self._arrived.append((tag, delivery))
             self._changed.notify_all()
 

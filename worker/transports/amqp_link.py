@@ -149,6 +149,7 @@ class Link:
             self._break(told)
             future.set_exception(told)
         except BaseException as error:  # noqa: BLE001 - a defect belongs to who asked, not to this thread
+            self._break(error_from(self._queue_name, error))
             future.set_exception(error)
 
     def _connected(self) -> Connection:

@@ -34,7 +34,8 @@ EMPTY: Final = " "
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeError)
 
-Count = Annotated[int, Meta(ge=0, lt=2**31)]
+RECEIVES_MAXIMUM: Final = 2**31 - 1
+Count = Annotated[int, Meta(ge=0, le=RECEIVES_MAXIMUM)]
 Seconds = Annotated[float, Meta(ge=0, lt=2**37)]
 
 
@@ -124,7 +125,8 @@ def copy_of(delivery: Delivery) -> tuple[Message, Stamp]:
     message = Message(
         delivery.body, delivery.attributes, group=delivery.group, trace_header=delivery.trace_header
     )
-    return message, Stamp(delivery.message_id, delivery.sent_at, delivery.receive_count)
+    receives = min(delivery.receive_count, RECEIVES_MAXIMUM)
+    return message, Stamp(delivery.message_id, delivery.sent_at, receives)
 
 
 def _unfolded(symfonys: Attribute | None, plain: Mapping[str, str]) -> dict[str, str]:
@@ -138,6 +140,10 @@ def _is_plain(name: str, attribute: Attribute) -> bool:
 
 def _is_free(name: str) -> bool:
     return len(name.encode(errors="replace")) <= NAME_CHARACTERS_MAXIMUM and not RESERVED.fullmatch(name)
+
+
+def _is_attribute(name: object) -> bool:
+    return isinstance(name, str) and not RESERVED.fullmatch(name)  # py-amqp leaves what is no UTF-8 as bytes
 
 
 def _wire_in(headers: Mapping[str, Any]) -> _Wire | None:
@@ -156,7 +162,7 @@ def _own_attributes(headers: Mapping[str, Any], wire: _Wire) -> dict[str, Attrib
     plain = {
         name: Attribute("String", text)
         for name in names
-        if isinstance(text := headers.get(name), str) and not RESERVED.fullmatch(name)
+        if isinstance(text := headers.get(name), str) and _is_attribute(name)
     }
     others = {name: _attribute(*texts) for name, texts in wire.others.items()}
     return {name: one for name, one in {**plain, **others}.items() if attribute_ok(name, one)}
@@ -170,7 +176,7 @@ def _attribute(data_type: str, text: str) -> Attribute:
 
 
 def _foreign_attributes(headers: Mapping[str, Any]) -> dict[str, Attribute]:
-    theirs = {name: value for name, value in headers.items() if not RESERVED.fullmatch(name)}
+    theirs = {name: value for name, value in headers.items() if _is_attribute(name)}
     texts = fold({name: value for name, value in theirs.items() if isinstance(value, str)})
     others = {name: _from_value(value) for name, value in theirs.items() if not isinstance(value, str)}
     return {**{name: one for name, one in others.items() if one and attribute_ok(name, one)}, **texts}
@@ -194,6 +200,6 @@ def _text(body: bytes | str) -> str:
 def _digest(body: bytes | str, headers: Mapping[str, Any]) -> str:
     """An id that every receive of the same message finds again."""
     digest = sha256(body.encode(errors="replace") if isinstance(body, str) else bytes(body))
-    for name in sorted(name for name in headers if not RESERVED.fullmatch(name)):
+    for name in sorted(filter(_is_attribute, headers)):
         digest.update(repr((name, headers[name])).encode(errors="replace"))
     return digest.hexdigest()[:32]
