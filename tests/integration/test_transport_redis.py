@@ -177,6 +177,29 @@ def test_a_server_whose_memory_is_full_can_be_emptied(queue: RedisTransport, per
     assert sum(queue.depth()) == 0
 
 
+@pytest.mark.parametrize("suffix", ["messages", "receives", "receipts", "leased", "delayed"])
+def test_a_key_that_others_took_loses_no_message(queue: RedisTransport, person: Redis, suffix: str) -> None:
+    """Receives fail as long as it is not what it should be, and take nothing off the list."""
+    send_bodies(queue, "kept")
+    person.set(f"{queue.name}:{suffix}", "theirs")
+    for _ in range(2):  # each begins with another kind of message
+        with pytest.raises(TransportError):
+            take(queue)
+    person.delete(f"{queue.name}:{suffix}")
+    assert [(one.body, one.receive_count) for one in take(queue)] == [("kept", 1)]
+
+
+def test_a_release_that_fails_leaves_the_message_where_it_was(queue: RedisTransport, person: Redis) -> None:
+    """It is held as before, and comes back when its lease ends."""
+    send_bodies(queue, "kept")
+    (held,) = take(queue)
+    person.set(f"{queue.name}:delayed", "theirs")
+    with pytest.raises(TransportError):
+        queue.release([(held, NO_WAIT)])
+    person.delete(f"{queue.name}:delayed")
+    assert queue.depth() == Depth(0, 1, 0)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [

@@ -32,6 +32,11 @@ if redis.call('EXISTS', created) == 0 then return false end
 local time = redis.call('TIME')
 local now = tonumber(ARGV[1]) or tonumber(time[1]) + tonumber(time[2]) / 1000000
 
+-- A key that others took for something else fails the call here, where no message is on its way yet.
+redis.call('LLEN', waiting)
+for _, hash in ipairs({messages, receives, receipts}) do redis.call('HLEN', hash) end
+for _, set in ipairs({leased, delayed}) do redis.call('ZCARD', set) end
+
 local function forget(id)
   redis.call('ZREM', leased, id)
   redis.call('ZREM', delayed, id)
