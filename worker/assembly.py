@@ -13,7 +13,6 @@ from handlers.registry import load_registry
 from shards.engines import Shards
 from shards.open_directory import OpenDirectory, open_directory
 from worker.attachments import AttachmentFetcher
-from worker.away_groups import AwayGroups
 from worker.clock import Clock
 from worker.directory_log import DirectoryLog
 from worker.executor import Executor
@@ -27,6 +26,7 @@ from worker.lanes import Lanes
 from worker.leases import Leases
 from worker.letters import Letters, open_letters
 from worker.limited_parts import LimitedParts
+from worker.long_groups import LongGroups
 from worker.long_held import LongHeld
 from worker.metrics.tally import Tally
 from worker.middleware_names import load_middleware
@@ -152,7 +152,7 @@ class _Assembler:
         hold_maximum = min(queue.hold_maximum for queue in queues.requests)
         chores = [
             LongHeld(lanes, intake.jobs, clock, hold_maximum).give_back,
-            AwayGroups(self._groups, lanes, intake.jobs).give_back,
+            LongGroups(self._groups, lanes, intake.jobs, self._room, clock).give_back,
         ]
         return Assembly(
             stop=stop,

@@ -76,6 +76,11 @@ class Room:
         """Whether there are fewer places than queues: one queue's poll can keep another's from beginning."""
         return self._shares.are_few(self._places())
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a queue waits for places, or for more of them."""
+        return bool(self._waiting)
+
     def reserve(self, wanted: int, linger_seconds: float, priority: int = 0) -> int:
         """Up to `wanted` places, at least one; waits for the first, then up to the linger for the rest.
 
