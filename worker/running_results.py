@@ -107,7 +107,8 @@ class RunningResults:
     def _message(self, job: JobInHand, standing: Standing) -> Message:
         progress = Progress(done=standing.done, total=standing.total)
         body = running(job.identity, progress, standing.waiting, job.held[0].received_at)
-        return running_result(self._queue, self._write(body, job.identity), job.identity, standing.done)
+        message = self._write(body, job.identity)
+        return running_result(self._queue, message, job.identity, standing.done, standing.waiting)
 
 
 def _is_power_of_two(number: int) -> bool:

@@ -64,8 +64,7 @@ def test_a_job_is_submitted_into_its_group_once(fifo: FifoSite) -> None:
     for _ in range(2):
         assert fifo.run("submit", "-", stdin=job)[0] == 0
     assert fifo.run("submit", "-", "--group", "mine", stdin=json.dumps({**JOB, "job_id": "job-2"}))[0] == 0
-    sent = [(message.group, message.deduplication_id) for message in fifo.stored("requests")]
-    assert sent == [("acme", "job-1:1"), ("mine", "job-2:1")]
+    assert [message.group for message in fifo.stored("requests")] == ["acme", "mine"]
 
 
 def test_failures_of_one_group_are_retried_all_and_in_order(fifo: FifoSite) -> None:

@@ -18,6 +18,7 @@ from worker.transports.base import Message
 SENT = Message("{}", group="acme")
 IDENTITY = Identity("job-1", 2, "acme", "orders.insert", None, False, ("c-1",))
 DRY = replace(IDENTITY, dry_run=True)
+WAITING = ((), ("c-1",), ("c-1", "c-2"), tuple(f"c-{number}" for number in range(100)))
 
 
 class Fifo(MemoryTransport):
@@ -39,13 +40,21 @@ def test_the_results_of_a_job_are_a_group_and_each_of_them_is_one(fifo: MemoryTr
     """Its repeat after a crash has the same id; a final after a refusal has another, so it gets through."""
     assert ids(final_result(fifo, SENT, IDENTITY, "partial")) == ("job-1", "job-1:2:final")
     assert ids(final_result(fifo, SENT, IDENTITY, "rejected")) == ("job-1", "job-1:2:rejected")
-    assert ids(running_result(fifo, SENT, IDENTITY, 7)) == ("job-1", "job-1:2:done:7")
+    assert ids(running_result(fifo, SENT, IDENTITY, 7, ())) == ("job-1", "job-1:2:done:7")
+
+
+def test_who_waits_is_told_however_far_the_job_was_told_to_be(fifo: MemoryTransport) -> None:
+    """A shard that goes away within five minutes of the last news is news; the same news are told once."""
+    told = [ids(running_result(fifo, SENT, IDENTITY, 7, waiting))[1] for waiting in WAITING]
+    assert len({*told}) == len(told)
+    assert told == [ids(running_result(fifo, SENT, IDENTITY, 7, waiting))[1] for waiting in WAITING]
+    assert all(len(one or "") < 128 for one in told)
 
 
 def test_a_dry_run_never_swallows_the_real_answer(fifo: MemoryTransport) -> None:
     """It has the same job id and run."""
     assert ids(final_result(fifo, SENT, DRY, "succeeded")) == ("job-1", "job-1:2:dry:final")
-    assert ids(running_result(fifo, SENT, DRY, 7)) == ("job-1", "job-1:2:dry:done:7")
+    assert ids(running_result(fifo, SENT, DRY, 7, ())) == ("job-1", "job-1:2:dry:done:7")
 
 
 def test_an_answer_that_is_repeated_on_purpose_gets_through_each_time(fifo: MemoryTransport) -> None:
@@ -62,7 +71,7 @@ def test_other_queues_get_what_they_always_did() -> None:
     """The group says who is to be served fairly there, and nobody reads an id."""
     queue = MemoryPlace().transport("orders")
     assert final_result(queue, SENT, IDENTITY, "partial") is SENT
-    assert running_result(queue, SENT, IDENTITY, 1) is SENT
+    assert running_result(queue, SENT, IDENTITY, 1, ()) is SENT
     assert submitted(queue, SENT, job(), None) is SENT
     assert ids(submitted(queue, SENT, job(), "mine")) == ("mine", None)
 
@@ -71,11 +80,16 @@ def job(**fields: Any) -> Job:
     return to_job(job_fields(job_id="job-1", **fields))
 
 
-def test_a_job_that_is_submitted_twice_is_one_but_for_a_dry_run(fifo: MemoryTransport) -> None:
-    """By its id and run, in the group that was asked for or its partner's."""
-    assert ids(submitted(fifo, SENT, job(), None)) == ("acme", "job-1:1")
-    assert ids(submitted(fifo, SENT, job(run=3), "mine")) == ("mine", "job-1:3")
-    assert ids(submitted(fifo, SENT, job(dry_run=True), None)) == ("acme", "job-1:1:dry")
+def test_a_job_that_is_submitted_twice_is_one(fifo: MemoryTransport) -> None:
+    """In the group that was asked for or its partner's; what was corrected, or is no dry run, is another."""
+    jobs = [job(), job(run=3), job(dry_run=True), job(payload={"rows": [{"order_no": 2}]})]
+    sent = [submitted(fifo, SENT, one, None) for one in jobs]
+    assert sent == [submitted(fifo, SENT, one, None) for one in jobs]
+    assert len({message.deduplication_id for message in sent}) == len(jobs)
+    assert {message.group for message in sent} == {"acme"}
+    assert submitted(fifo, SENT, job(), "mine").group == "mine"
+    long = submitted(fifo, SENT, job(run=2_147_483_647, dry_run=True), None).deduplication_id or ""
+    assert len(long) - len("job-1") + 60 <= 128
 
 
 def test_a_dead_letter_and_a_retry_are_one_each_however_often_they_are_written(fifo: MemoryTransport) -> None:
