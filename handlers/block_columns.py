@@ -82,9 +82,11 @@ class _JsonTexts:
         texts: dict[str, Texts] = {}
         for place, field in enumerate(self._fields):
             values = list(map(attrgetter(f"c{place}"), rows))
-            if values.count(UNSET) == len(values) and not field.required:
+            # by type: to compare a decimal with anything costs more than all the rest
+            found = set(map(type, values))
+            if found == {UnsetType} and not field.required:
                 continue
-            checked = self._checked(field, values)
+            checked = self._checked(field, values, has_gaps=UnsetType in found)
             if checked is None:
                 return None
             texts[field.name] = checked
@@ -102,11 +104,11 @@ class _JsonTexts:
             return str | None | UnsetType if field.nullable else str | UnsetType
         return field.type | UnsetType
 
-    def _checked(self, field: RowField, values: list[Any]) -> Texts | None:
+    def _checked(self, field: RowField, values: list[Any], *, has_gaps: bool) -> Texts | None:
         rule = self._rules.get(field.name)
         if rule is None or field.is_configured:
             return None
-        if UNSET in values:
+        if has_gaps:
             if field.required or field.has_default:
                 return None  # some rows have the database's own value there
             values = [None if value is UNSET else value for value in values]

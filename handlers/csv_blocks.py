@@ -253,23 +253,24 @@ def _count_regular_records(data: bytes, separator: bytes) -> int | None:
 
     A quote is at its place at a field's beginning, at its end or doubled inside.
     """
-    newlines = data.count(b"\n") + (not data.endswith(b"\n"))
-    if DOUBLED in data or data.count(b"\r") != data.count(b"\r\n"):
+    if DOUBLED in data or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
         return None
+    unended = not data.endswith(b"\n")
     if b'"' not in data:
-        return newlines
+        return data.count(b"\n") + unended
     pieces = data.replace(b'""', DOUBLED).split(b'"')
-    if len(pieces) % 2 == 0 or not _are_fields(pieces[::2], separator):
+    outside = b'"'.join(pieces[::2])
+    if len(pieces) % 2 == 0 or not _are_fields(outside, len(pieces) // 2, separator):
         return None
-    return newlines - b"".join(pieces[1::2]).count(b"\n")
+    return outside.count(b"\n") + unended
 
 
-def _are_fields(outside: list[bytes], separator: bytes) -> bool:
-    """Whether what stands outside of quotes begins and ends where fields do."""
-    if any(DOUBLED in piece for piece in outside):
+def _are_fields(outside: bytes, quoted_count: int, separator: bytes) -> bool:
+    """Whether fields begin and end where quoted text was cut out, and one quote was left for it."""
+    marked = b"\n" + outside + b"\n"
+    if DOUBLED in outside:
         # rare: fields that are quoted and empty, or begin with a quote of their own
-        marked = b"\n" + b'"'.join(outside) + b"\n"
         return re.search(MISPLACED % {b"separator": re.escape(separator)}, marked) is None
-    ends = {piece[-1:] for piece in outside[1:-1]} | {outside[0][-1:] or b"\n"}
-    begins = {piece[:1] for piece in outside[1:-1]} | {outside[-1][:1] or b"\n"}
-    return ends <= {separator, b"\n"} and begins <= {separator, b"\n", b"\r"}
+    begins = sum(marked.count(sign + b'"') for sign in (separator, b"\n"))
+    ends = sum(marked.count(b'"' + sign) for sign in (separator, b"\n", b"\r"))
+    return begins == quoted_count == ends
