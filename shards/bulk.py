@@ -14,7 +14,7 @@ from config.result import ErrorDetail
 from shards.conflicts import Conflict, insertion
 from shards.failures import Failure, Kind, KnownFailure, classify
 from shards.guard import PartConnection
-from shards.postgresql import ALONE, can_fail_alone
+from shards.postgresql import ALONE, AT_ONCE, can_fail_alone
 from shards.row_columns import RowLoader
 
 CHUNK_ROWS: Final = 1000
@@ -154,7 +154,7 @@ def _send_unprotected(
 ) -> None:
     """Send rows without a savepoint: where they fail, the part is run again alone, and the row found then."""
     try:
-        _send(connection, table, chunk, conflict)
+        _send(connection, table, chunk, conflict, options=AT_ONCE if conflict is None else None)
     except BaseException:
         connection.refuse("A row that the database refuses")
         raise

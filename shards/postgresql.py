@@ -27,6 +27,9 @@ CLEAN: Final = (
 ALONE: Final = {"shardworker_alone": True}
 """Options of an INSERT of rows that leaves the transaction as it was if it fails; see `can_fail_alone`."""
 
+AT_ONCE: Final = {"shardworker_at_once": True}
+"""Options of a plain INSERT of rows that may take the transaction with it: few rows go in one statement."""
+
 COPIED: Final = "shardworker_copied"
 ROWS_AS_TEXT: Final = 50
 STATEMENTS_REMEMBERED: Final = 1024
@@ -110,9 +113,17 @@ def _copy(cursor: Any, statement: str, data: bytes, opening: Sequence[str]) -> N
 def _execute_many(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
     opening, alone = _take_opening(cursor.connection), _is_alone(context)
     if not (opening or alone):
-        return False
+        return _is_at_once(context) and _execute_at_once(cursor, statement, parameters)
     execute = _execute_together if len(parameters) <= ROWS_AS_TEXT else _execute_many_together
     execute(cursor, statement, parameters, opening, alone=alone)
+    return True
+
+
+def _execute_at_once(cursor: Any, statement: str, rows: Sequence[Any]) -> bool:
+    if len(rows) > ROWS_AS_TEXT or statement.count(VALUES) != 1:
+        return False
+    whole = ClientCursor(cursor.connection).mogrify(*_as_one_statement(statement, rows))
+    cursor.execute(whole, prepare=False)
     return True
 
 
@@ -172,6 +183,11 @@ def _undoing(driver: PatientPostgreSQL, *, alone: bool) -> Iterator[None]:
 def _is_alone(context: Any) -> bool:
     alone: bool = context.execution_options.get("shardworker_alone", False)
     return alone
+
+
+def _is_at_once(context: Any) -> bool:
+    at_once: bool = context.execution_options.get("shardworker_at_once", False)
+    return at_once
 
 
 def _execute_text(cursor: Any, statement: str, _context: Any) -> bool:
