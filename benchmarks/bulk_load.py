@@ -4,19 +4,22 @@ Run it with `make bench-bulk`. A file of a million rows (about 100 MB of CSV: qu
 same as JSON Lines) goes through the built-in insertion handler, every row validated, in one transaction, and
 through `psql \copy`, `LOAD DATA LOCAL` and `.import`, which validate nothing. Each load is a process of its
 own. Both take turns, for the machine is not always as fast; what counts is the median of the ratios of each
-turn. `--rows` and `--turns` make it shorter. A server that is not installed is left out.
+turn, and where neighbours are busy, that of the CPU which client and server took together. `--rows`,
+`--turns` and `--database` make it shorter. A server that is not installed is left out.
 """
 
 import argparse
 import csv
 import json
+import os
 import random
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +27,7 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import text
 
-from tests.support.mariadb import running_mariadb
+from tests.support.mariadb import MariaDBServer, running_mariadb
 from tests.support.parts import shard_at
 from tests.support.postgresql import running_postgresql
 
@@ -48,13 +51,16 @@ class Place(NamedTuple):
     truth: str
     own_loader: Callable[[Path], list[str]]
     rounds: tuple[tuple[str, str], ...]
+    server: Callable[[], int | None] = lambda: None
+    """The id of the server's process; None where there is none."""
 
 
 class Load(NamedTuple):
-    """What a load took: seconds, CPU seconds of the worker, megabytes over idle."""
+    """What a load took: seconds, CPU seconds of the client and of all, megabytes over idle."""
 
     seconds: float
     cpu: float
+    cpu_together: float
     megabytes: float
 
 
@@ -63,13 +69,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Bulk loading beside each database's own loader.")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--database", choices=DATABASES, nargs="*", default=list(DATABASES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="shardworker-bench-") as directory:
         files = write_files(Path(directory), options.rows)
-        for name, database in {"PostgreSQL": postgresql, "MariaDB": mariadb, "SQLite": sqlite}.items():
+        for name in options.database:
             with ExitStack() as stack:
                 try:
-                    place = stack.enter_context(database(Path(directory)))
+                    place = stack.enter_context(DATABASES[name](Path(directory)))
                 except (pytest.skip.Exception, FileNotFoundError) as absent:
                     print(f"{name}: left out, {absent}")
                     continue
@@ -113,39 +120,81 @@ def row_of(number: int, chance: random.Random) -> tuple[int, int, str, str | Non
 
 def measure(place: Place, files: dict[str, Path], turns: int) -> None:
     """Print the ratios of our loads to the own loader's."""
-    ratios: dict[str, list[float]] = {}
-    loads: dict[str, list[Load]] = {}
-    owns = []
+    owns: list[Load] = []
+    ours: dict[str, list[tuple[Load, Load]]] = {}
     for _ in range(turns):
         for form, way in place.rounds:
             owns.append(own_load(place, files["csv"]))
-            load = our_load(place, files[form], way)
-            loads.setdefault(f"{form} {way}", []).append(load)
-            ratios.setdefault(f"{form} {way}", []).append(load.seconds / owns[-1])
-    print(f"  its own loader     {statistics.median(owns):6.2f} s")
-    for name, several in loads.items():
-        seconds, cpu, megabytes = (statistics.median(values) for values in zip(*several, strict=True))
-        told = ", ".join(f"{ratio:.2f}" for ratio in ratios[name])
-        print(
-            f"  {name:12} {seconds:12.2f} s, CPU {cpu:5.2f} s, {megabytes:4.0f} MB over idle, "
-            f"{statistics.median(ratios[name]):.2f} times ({told})"
-        )
+            ours.setdefault(f"{form} {way}", []).append((our_load(place, files[form], way), owns[-1]))
+    seconds, _, cpu, _ = medians(owns)
+    print(f"  its own loader {seconds:8.2f} s, {cpu:6.2f} s of CPU with the server")
+    for name, pairs in ours.items():
+        tell(name, pairs)
 
 
-def own_load(place: Place, file: Path) -> float:
-    """Load by the database's own program; how long it took."""
+def tell(name: str, pairs: Sequence[tuple[Load, Load]]) -> None:
+    """Print what our loads took, each beside the own loader's before it."""
+    seconds, cpu, together, megabytes = medians([load for load, _ in pairs])
+    walls = [load.seconds / own.seconds for load, own in pairs]
+    cpus = [load.cpu_together / own.cpu_together for load, own in pairs]
+    told = ", ".join(f"{ratio:.2f}" for ratio in walls)
+    print(
+        f"  {name:14} {seconds:8.2f} s, {together:6.2f} s of CPU with the server, {cpu:5.2f} s the worker's, "
+        f"{megabytes:4.0f} MB over idle: {statistics.median(walls):.2f} times ({told}), "
+        f"{statistics.median(cpus):.2f} times the CPU"
+    )
+
+
+def medians(loads: Sequence[Load]) -> Load:
+    """The middle of each figure."""
+    return Load(*(statistics.median(values) for values in zip(*loads, strict=True)))
+
+
+def own_load(place: Place, file: Path) -> Load:
+    """Load by the database's own program."""
     make_table(place)
-    started = time.perf_counter()
-    subprocess.run(place.own_loader(file), check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
+    return measured(place, place.own_loader(file))
 
 
 def our_load(place: Place, file: Path, way: str) -> Load:
     """Load by the built-in handler in a process of its own."""
     make_table(place)
-    command = [sys.executable, "-m", "benchmarks.bulk_load_one", place.url, str(file), way]
+    return measured(place, [sys.executable, "-m", "benchmarks.bulk_load_one", place.url, str(file), way])
+
+
+def measured(place: Place, command: Sequence[str]) -> Load:
+    """What the command took; one of ours tells its own figures, without its start."""
+    server, used, started = server_cpu(place), children_cpu(), time.perf_counter()
     ran = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Load(*map(float, ran.stdout.split()))
+    seconds, cpu, megabytes = time.perf_counter() - started, children_cpu() - used, 0.0
+    if "benchmarks.bulk_load_one" in command:
+        seconds, cpu, megabytes = map(float, ran.stdout.split())
+    return Load(seconds, cpu, cpu + server_cpu(place) - server, megabytes)
+
+
+def children_cpu() -> float:
+    """The CPU seconds of all children of this process that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def server_cpu(place: Place) -> float:
+    """The CPU seconds of the server's process, of its children and of those that have ended."""
+    process = place.server()
+    if process is None:
+        return 0.0
+    children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
+    ticks = sum(map(ticks_of, [str(process), *children]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def ticks_of(process: str) -> int:
+    """A process's own CPU and that of its ended children, in clock ticks; none once it has ended."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return 0
+    return sum(map(int, stat.rpartition(")")[2].split()[11:15]))
 
 
 def make_table(place: Place) -> None:
@@ -169,7 +218,7 @@ def postgresql(_directory: Path) -> Iterator[Place]:
             return ["psql", "-q", url.replace("+psycopg", ""), "-c", command]
 
         rounds = (("csv", "fast"), ("csv", "plain"), ("jsonl", "fast"), ("jsonl", "plain"))
-        yield Place(url, "TIMESTAMP", "BOOLEAN", copy, rounds)
+        yield Place(url, "TIMESTAMP", "BOOLEAN", copy, rounds, lambda: server.processes()[0])
 
 
 @contextmanager
@@ -188,7 +237,13 @@ def mariadb(_directory: Path) -> Iterator[Place]:
             password = server.url("bench").split(":")[2].partition("@")[0]
             return ["mariadb", *login, f"-p{password}", "--local-infile=1", "bench", "-e", statement]
 
-        yield Place(server.url("bench"), "DATETIME", "BOOLEAN", load, (("csv", "plain"), ("jsonl", "plain")))
+        rounds = (("csv", "plain"), ("jsonl", "plain"))
+        yield Place(server.url("bench"), "DATETIME", "BOOLEAN", load, rounds, lambda: server_process(server))
+
+
+def server_process(server: MariaDBServer) -> int:
+    """The id of MariaDB's process."""
+    return int((server.home / "pid").read_text(encoding="ascii"))
 
 
 @contextmanager
@@ -201,6 +256,9 @@ def sqlite(directory: Path) -> Iterator[Place]:
         return ["sqlite3", str(path), ".mode csv", f".import --skip 1 {file} bulk_lines"]
 
     yield Place(f"sqlite:///{path}", "DATETIME", "BOOLEAN", load, (("csv", "plain"), ("jsonl", "plain")))
+
+
+DATABASES = {"PostgreSQL": postgresql, "MariaDB": mariadb, "SQLite": sqlite}
 
 
 if __name__ == "__main__":
