@@ -42,7 +42,7 @@ def test_lines_that_do_not_fit_are_told_by_row_and_column(database: Engine) -> N
 
     assert run.error is not None
     assert run.error.code == "invalid_rows"
-    assert [(detail.row, detail.column) for detail in run.error.details] == [(3, "quantity")]
+    assert [(detail.row, detail.column) for detail in run.error.details] == [(4, "quantity")]
     with database.connect() as connection:
         assert connection.scalar(select(func.count()).select_from(orders)) == 0
 
