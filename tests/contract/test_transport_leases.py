@@ -1,5 +1,6 @@
 """What every transport promises about leases: they hold, they end, and a lost one is told."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -157,17 +158,21 @@ def test_many_threads_share_a_queue_and_each_message_goes_to_one(queue: Transpor
     """Threads of one transport and of another handle 400 messages once each."""
     other = backend.open()
     sent = sorted(f"message {number:03}" for number in range(400))
-    with ThreadPoolExecutor(8) as threads:
+    handled: list[Delivery] = []
+    with ThreadPoolExecutor(14) as threads:
         for start in range(0, 400, 50):
             threads.submit(send_bodies, queue, *sent[start : start + 50])
-        handled = [threads.submit(handle_all, each) for each in (queue, other) for _ in range(3)]
-    assert bodies([delivery for future in handled for delivery in future.result()]) == sent
+        at_work = [threads.submit(handle_until, each, 400, handled) for each in (queue, other) * 3]
+    assert [future.result() for future in at_work] == [None] * 6
+    assert bodies(handled) == sent
     assert sum(queue.depth()) == 0
 
 
-def handle_all(queue: Transport) -> list[Delivery]:
-    handled: list[Delivery] = []
-    while received := queue.receive(10, timedelta(seconds=2), LONG):
+def handle_until(queue: Transport, count: int, handled: list[Delivery]) -> None:
+    """Handle what comes until so many were handled by all together."""
+    deadline = time.monotonic() + 60
+    while len(handled) < count:
+        assert time.monotonic() < deadline, f"only {len(handled)} of {count} came"
+        received = queue.receive(10, timedelta(seconds=0.2), LONG)
         assert queue.ack(received) == {}
         handled += received
-    return handled
