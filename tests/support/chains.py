@@ -1,6 +1,7 @@
 """A world on FIFO queues, whose jobs are the steps of chains: each chain a group, and a customer's."""
 
 import json
+import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 from tests.support.sqs_queue import StoredMessage
 from tests.support.sqs_server import SqsServer
-from tests.support.world import CUSTOMERS, HOMES, SHARDS, World
+from tests.support.world import CUSTOMERS, HOMES, SHARDS, WorkerProcess, World, wait_until
 from worker.transports.base import Message
 
 STEPS = "CREATE TABLE steps (place INTEGER PRIMARY KEY AUTOINCREMENT, chain TEXT, number INTEGER)"
@@ -62,6 +63,25 @@ class Chains(World):
         bodies = [json.loads(message.body) for message in self.stored("responses")]
         return [body["job_id"] for body in bodies if body["status"] != "running"]
 
+    def wait_until_settled(self) -> None:
+        """Wait until nothing is left on the request queue; asks no server, which the workers need."""
+        wait_until(lambda: not self.stored("requests"), "an empty request queue", pause_seconds=0.05)
+
+    def wait_for_answers(self, count: int) -> None:
+        """Wait until so many jobs have a final result."""
+
+        def are_there() -> bool:
+            return len(self.stored("responses")) >= count and len(self.answered()) >= count
+
+        wait_until(are_there, f"{count} answers", pause_seconds=0.05)
+
+    def stop(self, worker: WorkerProcess) -> int:
+        """SIGTERM, an end to its long poll, and its exit status."""
+        worker.signal(signal.SIGTERM)
+        worker.wait_for_event("worker.stopping")
+        self.server.end_polls("requests.fifo")
+        return worker.wait()
+
     def done(self) -> list[Step]:
         """The steps that were committed, each chain's in their order."""
         found: list[Step] = []
@@ -98,13 +118,13 @@ def by_chain(steps: Iterable[Step]) -> dict[int, list[int]]:
 
 @contextmanager
 def fifo_world(directory: Path, clock: Callable[[], float] = time.time, **options: str) -> Iterator[Chains]:
-    """The world. Leases are short unless told: a killed worker's messages come again when they end."""
+    """The world. Its time is the server's: leases end there when a test lets it pass."""
     with SqsServer(clock=clock) as server:
         request, response, failure = (
             f"sqs+{server.endpoint_url}/000000000000/{queue}.fifo"
             for queue in ("requests", "responses", "failures")
         )
-        world = Chains(directory, request, response, failure, {"lease": "6s", "concurrency": "8", **options})
+        world = Chains(directory, request, response, failure, {"lease": "30s", "concurrency": "8", **options})
         try:
             world.prepare(server)
             yield world

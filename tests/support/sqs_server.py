@@ -124,6 +124,17 @@ class SqsServer:
         self._loop.call_soon_threadsafe(run)
         done.wait(READY_SECONDS)
 
+    def end_polls(self, queue: str) -> None:
+        """Let receives that wait at the queue wait no longer."""
+
+        def end() -> None:
+            for waiter in list(self._waiters.get(queue, ())):
+                if waiter.connection.forget is not None:
+                    waiter.connection.forget()
+                waiter.connection.respond(200, {"Messages": []})
+
+        self.act(queue, end)
+
     async def serve(self) -> None:
         """Listen until `stop`."""
         self._loop = asyncio.get_running_loop()

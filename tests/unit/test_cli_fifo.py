@@ -49,6 +49,7 @@ def fifo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FifoSite]:
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     with SqsServer() as server:
+        monkeypatch.setattr(server.service, "wait_seconds", lambda _request: 0)
         fifo = FifoSite(tmp_path, server)
         assert fifo.run("setup")[0] == 0
         yield fifo
