@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Column, DateTime, Engine, Integer, MetaData, Numeric, Table, event, select
 from sqlalchemy.exc import OperationalError
 
-from shards.bulk import RowRefused, insert_rows
+from shards.bulk import CHUNK_BYTES, CHUNK_ROWS, RowRefused, insert_rows
 from shards.column_values import column_value
 from tests.support.items import ITEMS, MOMENT, items_engine, stored
 
@@ -75,11 +75,11 @@ def test_a_column_that_only_later_rows_have_is_inserted_too(engine: Engine) -> N
 
 
 @pytest.mark.parametrize(
-    ("limits", "chunks"),
-    [({"chunk_rows": 4}, [4, 4, 2]), ({"chunk_bytes": 200}, [2, 2, 2, 2, 2]), ({}, [10])],
+    ("chunk_rows", "chunk_bytes", "chunks"),
+    [(4, CHUNK_BYTES, [4, 4, 2]), (CHUNK_ROWS, 200, [2, 2, 2, 2, 2]), (CHUNK_ROWS, CHUNK_BYTES, [10])],
 )
 def test_a_chunk_is_sent_when_its_rows_are_many_or_long(
-    engine: Engine, limits: dict[str, int], chunks: list[int]
+    engine: Engine, chunk_rows: int, chunk_bytes: int, chunks: list[int]
 ) -> None:
     """Memory is bounded by both: a generator is read no further than the chunk that is sent."""
     taken: list[int] = []
@@ -96,7 +96,7 @@ def test_a_chunk_is_sent_when_its_rows_are_many_or_long(
 
     with engine.begin() as connection:
         event.listen(connection, "before_execute", note)
-        insert_rows(connection, ITEMS, rows(), **limits)
+        insert_rows(connection, ITEMS, rows(), chunk_rows=chunk_rows, chunk_bytes=chunk_bytes)
 
     assert sent == list(zip(chunks, accumulate(chunks), strict=True))
 
