@@ -62,6 +62,7 @@ class Publisher:
             session.put(target, letter)
         session.wait_for_confirms(self._check_unblocked)
         self._check_returned(session.returned)
+        self._check_kept(session)
 
     def _target(self, connection: Connection, delay: timedelta) -> str:
         if delay <= timedelta():
@@ -90,6 +91,13 @@ class Publisher:
                 "and the call has to be repeated"
             )
 
+    def _check_kept(self, session: "_Session") -> None:
+        if session.is_refused:
+            raise TransportError(
+                f"queue {self._queue_name}: RabbitMQ refuses a message, and the call has to be repeated. Is "
+                "the queue full (max-length in a policy), or has it lost most of its machines?"
+            )
+
     def _forget(self, _error: TransportError) -> None:
         self._session = None
         self._declared.clear()
@@ -100,11 +108,13 @@ class _Session:
 
     def __init__(self, connection: Connection, monotonic: Callable[[], float]) -> None:
         self.returned: list[str] = []
+        self.is_refused = False
         self._monotonic = monotonic
         self._connection = connection
         channel: Any = connection.channel()
         channel.confirm_select()
         channel.events["basic_ack"].add(self._note_confirm)
+        channel.events["basic_nack"].add(self._note_refusal)
         self._producer = Producer(channel, auto_declare=False, on_return=self._note_return)
         self._published = 0
         self._unconfirmed: set[int] = set()
@@ -127,9 +137,9 @@ class _Session:
         self._unconfirmed.add(self._published)
 
     def wait_for_confirms(self, check: Callable[[], None]) -> None:
-        """Until the broker has all that was put; raises if it does not say so for too long, or `check` does.
+        """Until the broker has all that was put, or refused it.
 
-        That it could not keep a message, it says in a way that py-amqp does not pass on.
+        Raises if it says neither for too long, and what `check` raises.
         """
         deadline = self._monotonic() + CONFIRM_SECONDS
         while self._unconfirmed:
@@ -145,6 +155,10 @@ class _Session:
             self._unconfirmed = {tag for tag in self._unconfirmed if tag > delivery_tag}
         else:
             self._unconfirmed.discard(delivery_tag)
+
+    def _note_refusal(self, delivery_tag: int, multiple: bool) -> None:  # noqa: FBT001 - the broker's own form
+        self.is_refused = True
+        self._note_confirm(delivery_tag, multiple)
 
     def _note_return(self, _error: Exception, _exchange: str, routing_key: str, _message: object) -> None:
         self.returned.append(routing_key)

@@ -9,10 +9,10 @@ import pytest
 from kombu.connection import Connection
 
 from tests.support.rabbitmq import RabbitServer
-from tests.support.receiving import LEASE, bodies, come_all, send_bodies
+from tests.support.receiving import LEASE, bodies, come_all, send_bodies, take
 from worker.transports.addresses import AmqpAddress
 from worker.transports.amqp import AmqpTransport
-from worker.transports.base import Attribute
+from worker.transports.base import Attribute, TransportError
 
 Open = Callable[..., AmqpTransport]
 
@@ -33,6 +33,17 @@ def test_a_queue_that_others_made_is_told_of(
         channel.queue_declare(address.queue_name, durable=True, auto_delete=False, arguments=arguments)
     (sentence,) = open_queue().check()
     assert told in sentence
+
+
+def test_what_a_full_queue_refuses_is_a_failed_call(open_queue: Open, address: AmqpAddress) -> None:
+    """It says why; what was accepted before is there."""
+    limits = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+    with Connection(address.url) as connection, connection.channel() as channel:
+        channel.queue_declare(address.queue_name, durable=True, auto_delete=False, arguments=limits)
+    queue = open_queue()
+    with pytest.raises(TransportError, match="refuses a message"):
+        send_bodies(queue, *["kept"] * 100)  # it takes a few more than its limit
+    assert bodies(take(queue))[0] == "kept"
 
 
 def test_a_refused_password_is_told_without_it(address: AmqpAddress) -> None:
