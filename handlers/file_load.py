@@ -1,7 +1,8 @@
 """Loading a file of rows into a table: blocks at once where they are surely right, else row by row."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import Connection
@@ -89,28 +90,32 @@ class _FileLoad:
         self._chunk_rows = section.chunk_rows
         self._faults = faults
         self._loader = self._open_loader()
+        self._found = False
 
     def run(self, file: RowFile[TableRow]) -> int:
         """Insert the file's rows; how many they are."""
-        inserted, found = 0, False
-        for ready in _ahead(self._ready_blocks(file)):
-            if ready.encoded is not None and self._load(ready):
-                inserted += ready.row_count
-                found = True
-                continue
-            rows = list(file.rows(ready.block, self._faults))
-            found = found or bool(rows or self._faults)
-            if ready.block.error is not None:
-                raise ready.block.error
-            if self._faults.are_full:
-                break
-            if not self._faults:
-                inserted += self._insert(rows)
-        if not found:
+        inserted = 0
+        # closed at once, whatever ends it: the other thread must not read from a file that is closed
+        with closing(_ahead(self._ready_blocks(file))) as blocks:
+            for ready in blocks:
+                inserted += self._take(ready, file)
+                if self._faults.are_full:
+                    break
+        if not self._found:
             raise Unreadable("no_rows", "no rows")
         if self._faults:
             raise self._faults.rejection()
         return inserted
+
+    def _take(self, ready: Ready, file: RowFile[TableRow]) -> int:
+        if ready.encoded is not None and self._load(ready):
+            self._found = True
+            return ready.row_count
+        rows = list(file.rows(ready.block, self._faults))
+        self._found = self._found or bool(rows or self._faults)
+        if ready.block.error is not None:
+            raise ready.block.error
+        return 0 if self._faults else self._insert(rows)
 
     def _open_loader(self) -> BlockLoader | None:
         if not can_load(self._connection):
@@ -147,7 +152,7 @@ def _columns_of(file: RowFile[TableRow], model: RowModel[TableRow], loader: Bloc
     return json_columns(model, loader)
 
 
-def _ahead(blocks: Iterator[Ready]) -> Iterator[Ready]:
+def _ahead(blocks: Iterator[Ready]) -> Generator[Ready, None, None]:
     """The blocks, each of which is made ready while the one before it is used."""
     with ThreadPoolExecutor(THREADS, "shardworker-rows") as threads:
         coming = threads.submit(next, blocks, None)
