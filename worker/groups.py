@@ -38,6 +38,12 @@ class Groups:
         self._go_on = go_on
         self._give_back = give_back
 
+    @property
+    def waiting(self) -> int:
+        """How many deliveries wait behind a head."""
+        with self._lock:
+            return sum(len(line) - 1 for line in self._lines.values())
+
     def put(self, received: Sequence[Held]) -> None:
         """Take what one receive brought, whole: its heads go on, whose place is free.
 

@@ -101,7 +101,8 @@ class Settler:
         }
 
     def _more_results_expected(self) -> bool:
-        return self._room.taken > self._exits.leaving
+        # what waits behind a head waits for that one's result itself
+        return self._room.taken - self._exits.groups.waiting > self._exits.leaving
 
     def _send_results(self, batch: list[Settlement]) -> list[Settlement]:
         def write(settlement: Settlement) -> Message:

@@ -95,6 +95,17 @@ def test_what_is_behind_a_released_head_goes_back_before_it_from_the_end(office:
     assert office.room.failures == 0
 
 
+def test_no_result_waits_for_those_that_wait_for_it(office: OrderedOffice) -> None:
+    """What is behind a head brings no result before the head's is accepted; another group's head may."""
+    is_lingered_for = office.settler.stages()["results"]._pace.expecting
+    first, _ = office.line(2)
+    assert is_lingered_for()
+    office.conclude(first, answer())
+    assert not is_lingered_for()
+    office.receive()
+    assert is_lingered_for()
+
+
 def test_a_head_whose_lease_is_lost_lets_nothing_go_on(office: OrderedOffice) -> None:
     """The queue hands it out again, before what is here."""
     first, second = office.line(2)
