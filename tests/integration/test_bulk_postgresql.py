@@ -16,7 +16,9 @@ from tests.support.postgresql import PostgreSQLServer
 
 ALL_KINDS = st.one_of(csv_files("postgresql"), csv_files("postgresql", only=ARRAY_COLUMNS))
 # a transaction for each example: the server's pace, not the code's
-UNHURRIED = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+UNHURRIED = settings(
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.fixture(scope="module", name="kinds")

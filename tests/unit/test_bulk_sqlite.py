@@ -10,7 +10,9 @@ from shards.engines import Shard
 from tests.support.bulk_ways import create_table, csv_files, json_files, outcome
 from tests.support.parts import sqlite_shard
 
-UNHURRIED = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+UNHURRIED = settings(
+    max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.fixture(scope="module", name="kinds")
