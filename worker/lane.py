@@ -107,11 +107,6 @@ class Lane(Generic[Item]):
             return self.running < self.limit
         return self.breaker.permits(self.running, now)
 
-    @property
-    def next_priority(self) -> int:
-        """The priority of what would start next; something waits."""
-        return self.queue.next_priority(as_probe=self.is_away)
-
     def lets_in(self, priority: int) -> bool:
         """Whether work of this priority leaves what shard and server keep for more urgent work."""
         server = self.server
@@ -163,13 +158,13 @@ class Lane(Generic[Item]):
         since = self.queue.waiting_since(priority)
         return 0.0 if since is None else now - max(since, self.back_at, self.server.back_at)
 
-    def start(self) -> "Taken[Item]":
-        """Take the next entry to be run."""
-        entry = self.queue.pop(as_probe=self.is_away)
+    def start(self, priority: int) -> "Taken[Item]":
+        """Take the next entry of this priority to be run."""
+        entry = self.queue.pop(priority)
         self.server.running += 1
         self.running += 1
-        self.server.occupancy.enter(entry.item.priority)
-        self.occupancy.enter(entry.item.priority)
+        self.server.occupancy.enter(priority)
+        self.occupancy.enter(priority)
         self.probe_promised_until = self.server.probe_promised_until = 0.0
         return Taken(self, entry, self.breaker.begin(), self.server.breaker.begin())
 

@@ -1,6 +1,6 @@
 """What lanes that are away or slow may hold of the room: who is refused there, who is given back first."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Generic
 
 from worker.clock import Clock
@@ -17,7 +17,7 @@ class Holding(Generic[Item]):
     is given back in its place at the next look.
     """
 
-    def __init__(self, lanes: Collection[Lane[Item]], rules: LaneRules, clock: Clock) -> None:
+    def __init__(self, lanes: Iterable[Lane[Item]], rules: LaneRules, clock: Clock) -> None:
         self._lanes = lanes
         self._clock = clock
         self.rules = rules

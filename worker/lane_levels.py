@@ -31,17 +31,17 @@ class LaneLevels(Generic[Item]):
         """The priority of what is given back first; something waits."""
         return max(self._levels)
 
-    def next_priority(self, *, as_probe: bool) -> int:
-        """The priority of what `pop` would take; something waits.
+    def next_priority(self, lets_in: Callable[[int], bool], *, as_probe: bool) -> int | None:
+        """The priority of what is next; something waits. None: none has a place, as `lets_in` says of each.
 
         A probe is the most urgent of those that were in vain least often: what alone makes its shard look
-        away must not be every probe.
+        away must not be every probe. One without a place leaves its turn to the others.
         """
-        if len(self._levels) == 1:
-            return next(iter(self._levels))
-        if as_probe:
-            return min(self._levels, key=lambda priority: (self._levels[priority].peek().misses, priority))
-        return min(self._levels)
+        if not as_probe:
+            first = min(self._levels)
+            return first if lets_in(first) else None
+        having_place = [(self._levels[one].peek().misses, one) for one in self._levels if lets_in(one)]
+        return min(having_place)[1] if having_place else None
 
     def count(self, priority: int | None) -> int:
         """How many entries of this priority or a more urgent one wait; None: of any."""
@@ -79,9 +79,9 @@ class LaneLevels(Generic[Item]):
             level = self._levels[priority] = LaneQueue()
         level.append(entry)
 
-    def pop(self, *, as_probe: bool) -> Entry[Item]:
-        """Take the next entry of `next_priority`."""
-        return self._taken(self.next_priority(as_probe=as_probe), LaneQueue.pop)
+    def pop(self, priority: int) -> Entry[Item]:
+        """Take the next entry of this priority, of which something waits."""
+        return self._taken(priority, LaneQueue.pop)
 
     def take_along(self, priority: int, takes: Callable[[Item], bool], maximum: int) -> list[Entry[Item]]:
         """Take entries of just this priority; see `LaneQueue.take_along`."""

@@ -85,7 +85,7 @@ class LaneWork:
             self._turns.pop(thread, None)
             if reply is Reply.GIVEN_UP:
                 self._given_up.discard(thread)
-                self._lanes.came_back(taken)
+                self._lanes.came_back()
             else:
                 self._finish(taken, reply)
 

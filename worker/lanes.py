@@ -1,9 +1,9 @@
 """All lanes of the process, one for each shard; worker threads take what is most urgent, and fairly."""
 
 import threading
-from collections import Counter, deque
 from collections.abc import Callable, Collection
 from datetime import timedelta
+from functools import partial
 from typing import Final, Generic
 
 from worker.clock import Clock
@@ -12,6 +12,7 @@ from worker.lane import Lane, Reply, Taken
 from worker.lane_holding import Holding
 from worker.lane_places import LanePlaces
 from worker.lane_queue import Entry, Item
+from worker.lane_rotation import Rotation
 from worker.lane_rules import LaneRules
 from worker.occupancy import Occupancy
 from worker.status_file import LaneStatus
@@ -40,9 +41,9 @@ class Lanes(Generic[Item]):
         self._places: LanePlaces[Item] = LanePlaces(rules, clock)
         self._lanes = self._places.lanes
         self._servers = self._places.servers
-        self._rotation: deque[Lane[Item]] = deque()
-        self._waiting: Counter[int] = Counter()
+        self._rotation: Rotation[Item] = Rotation()
         self._threads = Occupancy()
+        self._threads_given_up = 0
         self._holding = Holding(self._rotation, rules, clock)
         self._closed = False
         self._dismissed = 0
@@ -72,7 +73,7 @@ class Lanes(Generic[Item]):
             code = self._holding.refusal(lane, item, now)
             if code is not None:
                 return self._holding.deferral(lane, item.priority, code, now)
-            self._append(lane, Entry(item, now))
+            self._rotation.append(lane, Entry(item, now))
             self._condition.notify()
             return None
 
@@ -118,9 +119,9 @@ class Lanes(Generic[Item]):
             lane, priority = taken.lane, taken.item.priority
             if lane.is_away:
                 return []
-            share = lane.share_of_one(priority, self._rules.threads - self._threads.taken)
+            share = lane.share_of_one(priority, self._thread_count - self._threads.taken)
             along = lane.queue.take_along(priority, takes, min(maximum, share))
-            self._note_out(lane, along)
+            self._rotation.note_out(lane, along)
             return along
 
     def put_back(self, lane: Lane[Item], entries: Collection[Entry[Item]]) -> list[tuple[Item, Deferral]]:
@@ -143,16 +144,16 @@ class Lanes(Generic[Item]):
         with self._condition:
             now = self._clock.monotonic()
             taken.lane.end(taken, reply, now)
-            if thread_is_back:
-                self._threads.leave(taken.item.priority)
+            self._threads.leave(taken.item.priority)
+            self._threads_given_up += not thread_is_back
             given_back = self._put_back(taken.lane, taken.entry, now) if reply is Reply.UNANSWERED else []
             self._wake_another()
             return given_back
 
-    def came_back(self, taken: Taken[Item]) -> None:
-        """The thread that took an item is back, long after that was ended without it."""
+    def came_back(self) -> None:
+        """A thread that took an item is back, long after that was ended without it."""
         with self._condition:
-            self._threads.leave(taken.item.priority)
+            self._threads_given_up -= 1
             self._wake_another()
 
     def shed(self) -> list[tuple[Item, Deferral]]:
@@ -175,7 +176,7 @@ class Lanes(Generic[Item]):
             withdrawn: list[Item] = []
             for lane in list(self._rotation):
                 removed = lane.queue.remove(lambda item: id(item) in unwanted)
-                self._note_out(lane, removed)
+                self._rotation.note_out(lane, removed)
                 withdrawn += [entry.item for entry in removed]
             return withdrawn
 
@@ -185,7 +186,6 @@ class Lanes(Generic[Item]):
             self._closed = True
             left = [entry.item for lane in self._rotation for entry in lane.queue.remove(lambda _: True)]
             self._rotation.clear()
-            self._waiting.clear()
             self._condition.notify_all()
             return left
 
@@ -212,10 +212,17 @@ class Lanes(Generic[Item]):
         with self._condition:
             return sum(len(lane.queue) for lane in self._rotation)
 
+    @property
+    def _thread_count(self) -> int:
+        """How many threads take from the lanes."""
+        return self._rules.threads - self._threads_given_up
+
     def _start(self, lane: Lane[Item]) -> Taken[Item]:
-        taken = lane.start()
-        self._note_out(lane, [taken.entry])
-        self._threads.enter(taken.item.priority)
+        priority = self._next_priority(lane)
+        assert priority is not None  # noqa: S101 - whoever has a rank has it by this
+        taken = lane.start(priority)
+        self._rotation.note_out(lane, [taken.entry])
+        self._threads.enter(priority)
         self._wake_another()
         return taken
 
@@ -224,58 +231,29 @@ class Lanes(Generic[Item]):
         if self._rotation:
             self._condition.notify()
 
-    def _append(self, lane: Lane[Item], entry: Entry[Item]) -> None:
-        if not lane.queue:
-            self._rotation.append(lane)
-        lane.queue.append(entry)
-        lane.server.waiting += 1
-        self._waiting[entry.item.priority] += 1
-
-    def _note_out(self, lane: Lane[Item], entries: Collection[Entry[Item]]) -> None:
-        """These entries wait in the lane no more."""
-        lane.server.waiting -= len(entries)
-        for entry in entries:
-            priority = entry.item.priority
-            self._waiting[priority] -= 1
-            if not self._waiting[priority]:
-                del self._waiting[priority]
-        if not lane.queue and lane in self._rotation:
-            self._rotation.remove(lane)
-
     def _next_ready(self, now: float) -> Lane[Item] | None:
-        # Only the lane whose turn it was goes to the end: were those that are not ready sent there too, of
-        # the shards of a server that is away the same one could be asked for ever.
-        chosen, chosen_rank = None, float("inf")
-        most_urgent = min(self._waiting, default=0)
-        for lane in self._rotation:
-            rank = self._rank(lane, now)
-            if rank is not None and rank < chosen_rank:
-                chosen, chosen_rank = lane, rank
-                if rank <= most_urgent:
-                    break
-        if chosen is not None:
-            self._rotation.remove(chosen)
-            self._rotation.append(chosen)
-        return chosen
+        return self._rotation.next(partial(self._rank, now=now))
 
     def _rank(self, lane: Lane[Item], now: float) -> int | None:
         """How urgent what the lane would start now is; None when it can start nothing.
 
         A probe takes turns with the most urgent: it is one item at a time, and tells of all that wait there.
         """
-        if not lane.ready(now):
-            return None
-        priority = lane.next_priority
-        if not self._lets_in(lane, priority):
-            return None
-        return 0 if lane.is_away else priority
+        priority = self._next_priority(lane) if lane.ready(now) else None
+        return 0 if priority is not None and lane.is_away else priority
+
+    def _next_priority(self, lane: Lane[Item]) -> int | None:
+        """The priority of what the lane starts next; None when all would take a place that is kept."""
+        return lane.queue.next_priority(partial(self._lets_in, lane), as_probe=lane.is_away)
 
     def _lets_in(self, lane: Lane[Item], priority: int) -> bool:
-        return self._threads.lets_in(priority, self._rules.threads) and lane.lets_in(priority)
+        if not priority:
+            return True
+        return self._threads.lets_in(priority, self._thread_count) and lane.lets_in(priority)
 
     def _seconds_to_probe(self, now: float) -> float | None:
         # who has no place now will be woken when there is one, and must not look for it all the time
-        lanes = (lane for lane in self._rotation if self._lets_in(lane, lane.next_priority))
+        lanes = (lane for lane in self._rotation if self._next_priority(lane) is not None)
         spans = (lane.seconds_to_probe(now) for lane in lanes)
         return min((span for span in spans if span is not None), default=None)
 
@@ -285,7 +263,7 @@ class Lanes(Generic[Item]):
         entry.misses += 1
         if not lane.is_away and entry.misses >= MISSES_MAXIMUM:
             return [(entry.item, self._holding.deferral(lane, entry.item.priority, "shard_away", now))]
-        self._append(lane, entry)
+        self._rotation.append(lane, entry)
         return self._shed(now)
 
     def _shed(self, now: float) -> list[tuple[Item, Deferral]]:
@@ -294,6 +272,6 @@ class Lanes(Generic[Item]):
             lane, code = found
             deferral = self._holding.deferral(lane, lane.queue.least_urgent, code, now)
             entry = lane.queue.pop_newest()
-            self._note_out(lane, [entry])
+            self._rotation.note_out(lane, [entry])
             given_back.append((entry.item, deferral))
         return given_back

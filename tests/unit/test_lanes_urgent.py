@@ -129,7 +129,7 @@ def test_a_thread_that_hangs_in_bulk_counts_as_bulk_s_until_it_is_back() -> None
     take(lanes)
     lanes.finished(hanging, Reply.NOT_ASKED, thread_is_back=False)
     assert not can_take(lanes)
-    lanes.came_back(hanging)
+    lanes.came_back()
 
     assert take(lanes).item == "2@1"
 
