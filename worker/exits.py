@@ -44,11 +44,14 @@ class Settlement:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the inbox knows how the job ended: of one that was refused, it knows nothing."""
+        """Whether the inbox knows how the job ended: of one that was refused, it knows nothing.
+
+        Nor does it of a customer that is nowhere.
+        """
         conclusion = self.conclusion
-        return isinstance(conclusion, Discard) or (
-            isinstance(conclusion, Answer) and conclusion.status != "rejected"
-        )
+        if isinstance(conclusion, Answer) and conclusion.status != "rejected":
+            return all(part.placement is not None for part in self.facts.parts)
+        return isinstance(conclusion, Discard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +114,9 @@ class Exits:
         next one of the group need not wait for it.
         """
         _put_each(self.acks, settlement)
-        if settlement.is_kept:
-            for held in _ordered(settlement):
+        ordered = _ordered(settlement)
+        if ordered and settlement.is_kept:
+            for held in ordered:
                 self.groups.settled(held)
 
     def release(self, settlement: Settlement) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.job_stage import Stage
 from tests.support.settling import REASON, Office, answer, identity_for
 from worker.conclusion import Answer, Bury, Conclusion, Discard, Return
 from worker.events import unknown_fields
@@ -77,6 +78,18 @@ def test_the_next_waits_for_the_ack_of_what_no_inbox_keeps(
     office.conclude(first, conclusion)
     office.step("results")
     office.step("dead-letters")
+    assert office.started == [first]
+    office.step("acks")
+    assert office.started == [first, second]
+
+
+def test_the_next_waits_for_the_ack_of_a_job_with_a_customer_that_has_no_inbox(office: OrderedOffice) -> None:
+    """Gone or unknown, it may be there again when the job comes once more: that part would run then."""
+    first, second = office.line(2)
+    there, gone, _ = Stage().job.parts
+    gone.placement = None
+    office.settler.settle([first], answer(), Facts(identity_for(first), (there, gone)))
+    office.step("results")
     assert office.started == [first]
     office.step("acks")
     assert office.started == [first, second]
