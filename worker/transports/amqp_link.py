@@ -55,6 +55,7 @@ class Link:
         self._lock = threading.Lock()
         self._jobs: deque[tuple[Job[Any], Future[Any]]] = deque()
         self._thread: threading.Thread | None = None
+        self._heard: socket.socket | None = None
         self._waker: socket.socket | None = None
         self._closing = False
         self._connection: Connection | None = None
@@ -80,7 +81,7 @@ class Link:
             if self._closing:
                 raise TransportError(f"queue {self._queue_name}: it was closed, nothing was done")
             self._jobs.append((job, future))
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._start()
         self.wake()
         return future
@@ -110,25 +111,27 @@ class Link:
         self._soon.append(partial(callback, *arguments))
 
     def _start(self) -> None:
-        heard, self._waker = socket.socketpair()
-        heard.setblocking(False)
-        self._waker.setblocking(False)
-        self._selector.register(heard, selectors.EVENT_READ, partial(_empty, heard))
+        if self._waker is None:
+            self._heard, self._waker = socket.socketpair()
+            self._heard.setblocking(False)
+            self._waker.setblocking(False)
+            self._selector.register(self._heard, selectors.EVENT_READ, partial(_empty, self._heard))
         name = f"amqp-{self._purpose}-{self._queue_name}"
-        self._thread = threading.Thread(target=self._run, args=(heard,), name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def _run(self, heard: socket.socket) -> None:
+    def _run(self) -> None:
         pause_seconds = 0.0
         while not self._is_done():
             for key, _ in self._selector.select(pause_seconds):
                 self._guard(key.data)
             for _ in range(len(self._soon)):
-                self._guard(self._soon.popleft())
+                if self._soon:  # the connection can break at the first of them
+                    self._guard(self._soon.popleft())
             while (entry := self._next()) is not None:
                 self._run_job(*entry)
             pause_seconds = self._guard(self._look) or 0.0
-        self._leave(heard)
+        self._leave()
 
     def _is_done(self) -> bool:
         with self._lock:
@@ -200,7 +203,7 @@ class Link:
             self._selector.unregister(source)
         self._sockets.clear()
 
-    def _leave(self, heard: socket.socket) -> None:
+    def _leave(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             # A broker that has stopped reading would not answer a farewell either.
@@ -208,7 +211,7 @@ class Link:
         with self._lock:
             waker, self._waker = self._waker, None
         self._selector.close()
-        for end in (heard, waker):
+        for end in (self._heard, waker):
             if end is not None:
                 end.close()
 

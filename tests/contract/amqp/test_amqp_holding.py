@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from kombu.connection import Connection
 
 from tests.support.queue_backends import ShiftedClock
 from tests.support.rabbitmq import RabbitServer
@@ -18,7 +17,6 @@ from worker.transports.addresses import AmqpAddress
 from worker.transports.amqp import AmqpTransport
 from worker.transports.amqp_connections import open_connection
 from worker.transports.amqp_consumer import Consumer
-from worker.transports.amqp_link import Link
 from worker.transports.base import (
     Attribute,
     Delivery,
@@ -167,26 +165,6 @@ def test_an_interrupt_while_the_broker_is_told_to_push_ends_that(
     with closing(Consumer(address.queue_name, connect, 10, time.time)) as consumer:
         assert consumer.receive(10, 60.0, 60.0) == []
         assert bodies(come_all(open_queue(), 2)) == ["first", "second"]
-
-
-def test_a_connection_on_which_something_unexpected_happened_is_used_no_more(
-    address: AmqpAddress,
-) -> None:
-    """Who asked is told what it was; the next one to ask gets another connection."""
-    made: list[Connection] = []
-
-    def connect(note_blocked: Callable[[bool], None]) -> Connection:
-        made.append(open_connection(address, lambda: None, note_blocked))
-        return made[-1]
-
-    def fail(_connection: Connection) -> None:
-        raise KeyError("defect")
-
-    with closing(Link(address.queue_name, "test", connect)) as link:
-        with pytest.raises(KeyError):
-            link.call(fail)
-        assert link.call(lambda connection: connection is made[-1])
-    assert len(made) == 2
 
 
 def test_what_nobody_asks_for_any_more_goes_to_others(
