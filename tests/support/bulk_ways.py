@@ -121,6 +121,10 @@ CELLS = {
 }
 
 
+HAS_ARROW = load_postgresql.has_arrow()
+"""Without the extra `fast` there are no arrays: that way is the texts' then."""
+
+
 class Outcome(NamedTuple):
     """What became of a file: what the partner is told, and what stands in the table."""
 
@@ -216,7 +220,7 @@ def only_way(way: str) -> Iterator[None]:
     """Inside the block, files go this way only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(row_columns, "ROWS_MINIMUM", 1)
-        patch.setattr(load_postgresql, "has_arrow", lambda: way == "arrays")
+        patch.setattr(load_postgresql, "has_arrow", lambda: way == "arrays" and HAS_ARROW)
         if way == "rows":
             patch.setattr("handlers.file_load.open_loader", lambda *_: None)
             patch.setattr(row_columns, "open_loader", lambda *_: None)
