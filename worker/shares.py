@@ -12,7 +12,8 @@ class Shares:
 
     Of the places that are there for a queue and all behind it, some are its own, whether it uses them or
     not: those of one poll, and half while its polls bring something; never more than half. One poll
-    reserves no more than half either, for it may bring nothing for long: the last queue's may.
+    reserves no more than half either, for it may bring nothing for long: the last queue's may. As far as
+    places go round, each queue has one.
 
     Places are few when there are fewer than queues. Then they take turns: the more urgent first, but one
     whose poll brought nothing lets a less urgent one go before it, once; of several such, the one that was
@@ -45,7 +46,7 @@ class Shares:
             taken -= self._taken[urgent]
             free = min(free, there - taken)
         is_last = priority == len(self._taken) - 1
-        return free if is_last else min(free, max(1, there // 2))
+        return free if is_last else min(free, max(1, self._half(priority, there)))
 
     def reserve(self, priority: int, places: int) -> None:
         """A poll of the queue begins, for so many messages."""
@@ -65,5 +66,10 @@ class Shares:
         self._taken[priority] -= 1
 
     def _own(self, priority: int, there: int) -> int:
-        half = there // 2
+        half = self._half(priority, there)
         return half if self._brings[priority] else min(POLL_PLACES, half)
+
+    def _half(self, priority: int, there: int) -> int:
+        """Half of the places; where there is one for each queue behind, these are left."""
+        behind = len(self._taken) - 1 - priority
+        return min(there // 2, there - behind) if there > behind else there // 2

@@ -88,6 +88,17 @@ def test_an_idle_urgent_queue_s_poll_leaves_places_in_a_small_room(
     assert (room.reserve(10, AT_ONCE, URGENT), room.reserve(10, AT_ONCE, BULK)) == (urgent, bulk)
 
 
+@pytest.mark.parametrize(("queues", "places"), [(3, 3), (4, 4), (4, 5), (6, 10)])
+def test_each_queue_s_poll_has_a_place_where_there_are_as_many_as_queues(queues: int, places: int) -> None:
+    """Idle queues poll for long: none waits for another's poll to end."""
+    room = room_of(places, queues=queues)
+    assert not room.is_tight
+
+    polled = [one for one in range(queues) if room._free(one) and room.reserve(10, AT_ONCE, one)]
+
+    assert polled == list(range(queues))
+
+
 def test_a_place_that_becomes_free_goes_to_the_more_urgent_queue() -> None:
     """Though the other has waited for longer."""
     room = room_of(2)
