@@ -189,6 +189,14 @@ def test_a_key_that_others_took_loses_no_message(queue: RedisTransport, person: 
     assert [(one.body, one.receive_count) for one in take(queue)] == [("kept", 1)]
 
 
+def test_an_empty_queue_is_waited_for_where_the_memory_is_full(queue: RedisTransport, person: Redis) -> None:
+    """Other queues may have filled it: that is no failure of this one."""
+    person.config_set("maxmemory", 1_000_000)
+    with pytest.raises(TransportError):
+        queue.send([Message("no room")])
+    assert queue.receive(10, timedelta(seconds=0.1), LEASE) == []
+
+
 def test_a_release_that_fails_leaves_the_message_where_it_was(queue: RedisTransport, person: Redis) -> None:
     """It is held as before, and comes back when its lease ends."""
     send_bodies(queue, "kept")

@@ -8,6 +8,8 @@ from threading import Event
 from typing import Any, Final
 from uuid import uuid4
 
+from redis.exceptions import OutOfMemoryError
+
 from worker.transports import redis_scripts
 from worker.transports.addresses import RedisAddress
 from worker.transports.base import Delivery, Depth, Fault, Faults, Message, QueueMissing, TransportError
@@ -161,7 +163,10 @@ class RedisTransport:
         waiting = self._keys[0]
         with self._link.calling() as client:
             limit_seconds: Any = max(seconds, SHORTEST_SLICE_SECONDS)  # fractions too, unlike its type
-            client.blmove(waiting, waiting, limit_seconds, "RIGHT", "RIGHT")
+            try:
+                client.blmove(waiting, waiting, limit_seconds, "RIGHT", "RIGHT")
+            except OutOfMemoryError:  # a full server refuses even that; what it has can be taken
+                self._waking.wait(limit_seconds)
 
     def _settle(self, script: str, entries: Sequence[tuple[str | float, ...]]) -> Faults:
         """Run the script on entries that begin with id and receipt; a fault for each that it tells of."""
