@@ -32,7 +32,8 @@ class Batcher(Generic[Item]):
 
     `flush` returns the items that must be tried again; they go first in the next batch, after a back-off
     that grows while nothing gets through. Nothing is dropped before `close` and the end of its patience.
-    Items of a lower `rank` go before others that wait, equals as they came.
+    Items of a lower `rank` go before others that wait, equals as they came. No more than `again_maximum` of
+    one batch are tried again, in turns, so that some that are stuck do not hold up the others.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Batcher(Generic[Item]):
         pace: Pace,
         clock: Clock,
         rank: Callable[[Item], int] = lambda _: 0,
+        again_maximum: int = BATCH_SIZE,
     ) -> None:
         self._flush = flush
         self._pace = pace
         self._clock = clock
         self._rank = rank
+        self._again_maximum = again_maximum
         self._items: RankedQueue[Item | None] = RankedQueue()
         self._hurried = False
         self._closing = False
@@ -78,11 +81,16 @@ class Batcher(Generic[Item]):
         """Collect and flush until closed and empty."""
         again: list[Item] = []
         while not (self._closing and not again and self._items.empty()):
-            batch = self._collect(again)
-            again = self._flush_whole(batch) if batch else []
-            self._tries = self._tries + 1 if batch and len(again) == len(batch) else 0
+            again = self._turn(again)
             if again:
                 self._back_off()
+
+    def _turn(self, again: list[Item]) -> list[Item]:
+        """Hand over one batch; what is to be tried again afterwards."""
+        batch, rest = self._collect(again[: self._again_maximum]), again[self._again_maximum :]
+        failed = self._flush_whole(batch) if batch else []
+        self._tries = self._tries + 1 if batch and len(failed) == len(batch) else 0
+        return rest + failed
 
     def _flush_whole(self, batch: list[Item]) -> list[Item]:
         with doing("settles", FLUSH_SECONDS_MAXIMUM):

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from worker.batcher import Batcher, Pace
+from worker.batcher import BATCH_SIZE, Batcher, Pace
 from worker.clock import Clock
 from worker.conclusion import Answer, Bury, Conclusion, Discard, Reason, Return
 from worker.facts import Facts, canonical_line
@@ -21,6 +21,9 @@ from worker.waits import release_delay
 
 FAILED: Final = frozenset({"failed", "rejected", "unanswered"})
 RELEASE_LINGER_SECONDS: Final = 0.02
+STUCK_MAXIMUM: Final = BATCH_SIZE // 2
+"""Of a batch of acks: those on a queue that is away must not hold up the acks on another."""
+
 AT_ONCE: Final = Pace(RELEASE_LINGER_SECONDS, lambda: False)
 
 NoteDelivery = Callable[[str, dict[str, Any]], None]
@@ -94,7 +97,7 @@ class Exits:
         self._lock = threading.Lock()
         self._leaving = 0
         ack_pace = Pace(ack_linger.total_seconds(), lambda: True)
-        self.acks: Batcher[Exit] = Batcher(self._ack, ack_pace, clock, _priority_of_exit)
+        self.acks: Batcher[Exit] = Batcher(self._ack, ack_pace, clock, _priority_of_exit, STUCK_MAXIMUM)
         self.releases: Batcher[Exit] = Batcher(self._release, AT_ONCE, clock, _priority_of_exit)
 
     @property

@@ -42,8 +42,7 @@ class Hands:
         if self.has_work(name):
             stage = self._settler.stages()[name]
             stage._hurried = True
-            again = stage._flush(stage._collect(self._again[name]))  # type: ignore[arg-type]
-            self._again[name] = list(again)
+            self._again[name] = stage._turn(self._again[name])
 
     def run(self, rounds: int = 20) -> None:
         """Let every stage send what it can."""

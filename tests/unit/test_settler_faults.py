@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from tests.support.memory_queue import LOST, REFUSED, THROTTLED, Interfere, away, no_faults
 from tests.support.settling import REASON, Office, answer, refusing
 from worker.conclusion import Bury, Conclusion, Discard, Return
+from worker.facts import Facts
 from worker.objects import ObjectNotAllowed, ObjectStoreUnavailable
 from worker.transports.base import Fault
 
@@ -188,3 +189,20 @@ def test_a_message_that_the_queue_will_not_let_go_of_leaves_all_the_same(
 
     assert (office.room.taken, office.room.settled, office.leases.in_hand()) == (0, 0, [])
     assert [line["lease_lost"] for line in lines if line["event"].startswith("job.")] == [lease_lost]
+
+
+def test_a_queue_that_is_away_does_not_hold_up_the_acks_on_another() -> None:
+    """However many wait for it, and though what is on the other came later."""
+    office = Office()
+    stuck = [office.take(f"{number}", office.requests[1]) for number in range(12)]
+    office.requests[1].interfere = away
+    for held in stuck:
+        office.settler.settle([held], Discard("superseded"), Facts())
+    office.run(3)
+    office.settler.settle(office.receive(), Discard("superseded"), Facts())
+    office.run(3)
+    assert office.room.settled == 1
+    office.requests[1].interfere = no_faults
+    office.run()
+
+    assert office.room.settled == 13
