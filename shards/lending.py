@@ -26,7 +26,7 @@ _PASSING: Final = re.compile(
 """What changes rows alone, and what SQLAlchemy asks when a handler reflects a table."""
 
 _LASTING: Final = re.compile(
-    r"set_config|advisory_(?:un)?lock|get_lock|release_(?:all_)?locks?|\binto\s+(?:temp|unlogged|table)|;\s*\S",
+    r"set_config|advisory_(?:un)?lock|get_lock|release_(?:all_)?locks?|\binto\s+(?:temp|temporary|unlogged|table)\b|;\s*\S",
     re.IGNORECASE,
 )
 

@@ -53,10 +53,11 @@ class NotAllNew(Exception):
 
 def lock_placements(connection: PartConnection, placements: Sequence[Placement]) -> None:
     """Hold these customers where they are until the transaction ends; raises `PlacementStale`."""
-    wanted = {placement.customer_id: placement.epoch for placement in placements}
+    wanted = {(placement.customer_id, placement.epoch) for placement in placements}
+    customer_ids = sorted({customer_id for customer_id, _ in wanted})
     with inbox_faults(connection.dialect.name):
-        rows = connection.execute(_LOCK_PLACEMENTS, {"of_customers": list(wanted)}).all()
-    if {row.customer_id: row.epoch for row in rows} != wanted:
+        rows = connection.execute(_LOCK_PLACEMENTS, {"of_customers": customer_ids}).all()
+    if {(row.customer_id, row.epoch) for row in rows} != wanted:
         raise PlacementStale("One of the customers is not active here: each part finds out by itself.")
 
 

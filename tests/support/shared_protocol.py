@@ -177,6 +177,18 @@ class SharedPlacementProtocol:
         assert isinstance(apart.value.__cause__, PlacementStale)
         assert rows_of(shard) == []
 
+    def test_one_that_was_placed_before_its_customer_came_back_is_not_let_through_by_another(
+        self, shard: PlacedShard
+    ) -> None:
+        """Of one customer's parts some may have been placed before a move, and some after it."""
+        placed = [
+            Member(part(number), placement_on(shard, epoch), lambda _: BODY)
+            for number, epoch in ((1, 0), (2, 1))
+        ]
+        with pytest.raises(Apart) as apart:
+            run_together(shard, placed, lambda: NOW, check_placement=True)
+        assert isinstance(apart.value.__cause__, PlacementStale)
+
 
 def part(number: int) -> PartIdentity:
     """The identity of a numbered part."""
@@ -213,9 +225,14 @@ def together(
     shard: Shard, numbered: Iterable[tuple[int, Work]], epoch: int = 1
 ) -> dict[PartIdentity, Outcome]:
     """Run parts in one transaction."""
-    placement = Placement("c-1", shard.name, None, PlacementState.ACTIVE, epoch)
+    placement = placement_on(shard, epoch)
     members = [Member(part(number), placement, partial(_run_lent, number, work)) for number, work in numbered]
     return run_together(shard, members, lambda: NOW, check_placement=isinstance(shard, PlacedShard))
+
+
+def placement_on(shard: Shard, epoch: int) -> Placement:
+    """The parts' customer, as the directory has it since so many moves."""
+    return Placement("c-1", shard.name, None, PlacementState.ACTIVE, epoch)
 
 
 def culprit_of(shard: Shard, numbered: Iterable[tuple[int, Work]]) -> PartIdentity | None:

@@ -58,6 +58,8 @@ def test_nobody_is_to_blame_for_what_the_commit_brings(tmp_path: Path) -> None:
         "ROLLBACK TO SAVEPOINT sa_1",
         "SELECT pg_advisory_xact_lock(1)",
         'PRAGMA main.table_xinfo("a")',
+        "INSERT INTO table_reservations VALUES (1)",
+        "INSERT INTO templates VALUES (1)",
     ],
 )
 def test_what_changes_rows_alone_may_be_shared(statement: str) -> None:
@@ -78,6 +80,7 @@ def test_what_changes_rows_alone_may_be_shared(statement: str) -> None:
         "TRUNCATE a",
         "CREATE TEMPORARY TABLE b (c INTEGER)",
         "SELECT * INTO TEMP b FROM a",
+        "SELECT * INTO TEMPORARY TABLE b FROM a",
         "COPY a FROM STDIN",
         "DO $$ BEGIN PERFORM 1; END $$",
         "CALL b()",
