@@ -60,25 +60,30 @@ class LaneKeeper:
             return
         customer_ids = {placement.customer_id for task in held for placement in task.placements}
         try:
-            found = self._find(customer_ids)
+            found = find_usable(self._directory, customer_ids)
         except DirectoryUnavailable:
             return
         for task in self._lanes.withdraw([task for task in held if is_misplaced(task, found)]):
             task.give_back(ELSEWHERE)
 
-    def _find(self, customer_ids: Collection[str]) -> Mapping[str, Placement]:
-        try:
-            return self._directory.find(tuple(customer_ids))
-        except PlacementUnusable:
-            # one customer's entry that is no good must not hide what an operator did to the others
-            return {name: found for one in customer_ids for name, found in self._find_one(one).items()}
 
-    def _find_one(self, customer_id: str) -> Mapping[str, Placement]:
-        move()  # there may be many, and the directory may be slow
-        try:
-            return self._directory.find((customer_id,))
-        except PlacementUnusable:
-            return {}
+def find_usable(directory: Directory, customer_ids: Collection[str]) -> Mapping[str, Placement]:
+    """The customers that can be found: one whose entry is no good is missing, and hides none of the others.
+
+    Raises `DirectoryUnavailable`.
+    """
+    try:
+        return directory.find(tuple(customer_ids))
+    except PlacementUnusable:
+        return {name: found for one in customer_ids for name, found in _find_one(directory, one).items()}
+
+
+def _find_one(directory: Directory, customer_id: str) -> Mapping[str, Placement]:
+    move()  # there may be many, and the directory may be slow
+    try:
+        return directory.find((customer_id,))
+    except PlacementUnusable:
+        return {}
 
 
 def is_misplaced(task: Task, found: Mapping[str, Placement]) -> bool:

@@ -1,17 +1,17 @@
 """The work in the lanes: parts are put into them, worker threads take them out and run them."""
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from shards.directory import Directory, DirectoryUnavailable
+from shards.directory import Directory, DirectoryUnavailable, Placement
 from worker.clock import Clock
 from worker.conclusion import Deferral
 from worker.executor import Executor
 from worker.job_in_hand import Part
 from worker.lane import Reply, Taken
-from worker.lane_keeper import ELSEWHERE, is_misplaced
+from worker.lane_keeper import ELSEWHERE, find_usable, is_misplaced
 from worker.lanes import SHUTDOWN, Lanes
 from worker.pulse import doing
 from worker.shared_turn import Company, SharedTask
@@ -125,15 +125,15 @@ class LaneWork:
         if not along:
             return first
 
-        def put_back(tasks: Collection[PartTask]) -> None:
+        def put_back(tasks: Collection[PartTask], asked: PartTask | None) -> None:
             entries = [entry for entry in (taken.entry, *along) if entry.item in tasks]
-            self._give_back(self._lanes.put_back(taken.lane, entries))
+            self._give_back(self._lanes.put_back(taken.lane, entries, asked))
 
         return SharedTask(company.tasks, self._executor, put_back, self._stop.is_set)
 
     def _run(self, task: Task | SharedTask) -> Reply:
         try:
-            found = self._directory.find([placement.customer_id for placement in task.placements])
+            found = self._find(task)
         except DirectoryUnavailable:
             task.give_back(NOWHERE_KNOWN)
             return Reply.NOT_ASKED
@@ -143,6 +143,12 @@ class LaneWork:
             task.give_back(ELSEWHERE)
             return Reply.NOT_ASKED
         return task.run()
+
+    def _find(self, task: Task | SharedTask) -> Mapping[str, Placement]:
+        customer_ids = [placement.customer_id for placement in task.placements]
+        if isinstance(task, SharedTask):
+            return find_usable(self._directory, customer_ids)
+        return self._directory.find(customer_ids)
 
     def stop(self) -> None:
         """Give back at once what has not started; what runs goes on to its end."""

@@ -124,12 +124,21 @@ class Lanes(Generic[Item]):
             self._rotation.note_out(lane, along)
             return along
 
-    def put_back(self, lane: Lane[Item], entries: Collection[Entry[Item]]) -> list[tuple[Item, Deferral]]:
-        """Let entries wait again that were taken along; what the caller must give back."""
+    def put_back(
+        self, lane: Lane[Item], entries: Collection[Entry[Item]], asked: Item | None = None
+    ) -> list[tuple[Item, Deferral]]:
+        """Let entries wait again that were taken along; what the caller must give back.
+
+        `asked` is the one that found its shard away: the others were not asked for themselves.
+        """
         with self._condition:
             now = self._clock.monotonic()
             self._condition.notify_all()
-            return [returned for entry in entries for returned in self._put_back(lane, entry, now)]
+            return [
+                returned
+                for entry in entries
+                for returned in self._put_back(lane, entry, now, missed=entry.item is asked)
+            ]
 
     def finished(
         self, taken: Taken[Item], reply: Reply, *, thread_is_back: bool = True
@@ -257,11 +266,13 @@ class Lanes(Generic[Item]):
         spans = (lane.seconds_to_probe(now) for lane in lanes)
         return min((span for span in spans if span is not None), default=None)
 
-    def _put_back(self, lane: Lane[Item], entry: Entry[Item], now: float) -> list[tuple[Item, Deferral]]:
+    def _put_back(
+        self, lane: Lane[Item], entry: Entry[Item], now: float, *, missed: bool = True
+    ) -> list[tuple[Item, Deferral]]:
         if self._closed:
             return [(entry.item, SHUTDOWN)]
-        entry.misses += 1
-        if not lane.is_away and entry.misses >= MISSES_MAXIMUM:
+        entry.misses += missed
+        if missed and not lane.is_away and entry.misses >= MISSES_MAXIMUM:
             return [(entry.item, self._holding.deferral(lane, entry.item.priority, "shard_away", now))]
         self._rotation.append(lane, entry)
         return self._shed(now)

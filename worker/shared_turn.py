@@ -13,8 +13,8 @@ from worker.shared_run import PARTS_MINIMUM
 from worker.tasks import PartTask, Task
 from worker.turn_end import TurnEnd
 
-PutBack = Callable[[Collection[PartTask]], None]
-"""Lets tasks wait in their lane again."""
+PutBack = Callable[[Collection[PartTask], PartTask | None], None]
+"""Lets tasks wait in their lane again, one of which may have found that its shard does not answer."""
 
 
 class Company:
@@ -86,7 +86,8 @@ class SharedTask:
         replies += [] if Reply.GIVEN_UP in replies else self._run_alone()
         if Reply.GIVEN_UP in replies:
             return Reply.GIVEN_UP
-        self._put_back([task for task in self._left if task is not self._first])
+        asked = self._left[0] if self._left else None
+        self._put_back([task for task in self._left if task is not self._first], asked)
         if self._first in self._left:
             return Reply.UNANSWERED
         return Reply.ANSWERED if Reply.ANSWERED in replies else Reply.NOT_ASKED
@@ -103,7 +104,7 @@ class SharedTask:
         return None if instead is None else partial(self._end_instead, current, instead)
 
     def _end_instead(self, current: PartTask, end: Callable[[], None]) -> None:
-        self._put_back([task for task in self._left if task is not current])
+        self._put_back([task for task in self._left if task is not current], None)
         end()
 
     def _run_together(self) -> list[Reply]:

@@ -1,7 +1,8 @@
 """A site whose parts wait in a lane and share transactions there, turn after turn on one thread."""
 
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ LIMIT_SECONDS = 10
 class SharingSite(Site):
     """`calls` counts the calls of the handler by order, `instead` are orders that another handler gets.
 
-    `commits` counts the transactions that were committed on the shard `eu1`.
+    `commits` counts the transactions that were committed on the shard `eu1`, `given_up` the threads that were
+    given up; what has to be done in their place is done after their turn.
     """
 
     def __init__(
@@ -34,6 +36,8 @@ class SharingSite(Site):
         super().__init__(directory, middleware, **{"types": types, **sections})
         self.calls: Counter[int] = Counter()
         self.instead: dict[int, Handler] = {}
+        self.given_up = 0
+        self._in_their_place: list[Callable[[], None]] = []
         self.handler = self._handle
         self.lanes: Lanes[Task] = Lanes(rules_of(), self.time.clock)
         self.work = LaneWork(self.lanes, self.executor, self.directory, self.time.clock, self.stop)
@@ -50,11 +54,31 @@ class SharingSite(Site):
         """Run what waits in the lanes, turn after turn; how many turns that took."""
         turns = 0
         while self.lanes.waiting():
-            taken = self.lanes.take()
-            assert taken is not None
-            self.work.run_turn(taken)
+            self.run_turn()
             turns += 1
         return turns
+
+    def run_turn(self) -> None:
+        """Run what is next in its lane, and what shares its turn."""
+        taken = self.lanes.take()
+        assert taken is not None
+        self.work.run_turn(taken)
+        while self._in_their_place:
+            self._in_their_place.pop()()
+
+    def hang(self, payload: Any, context: PartContext) -> Any:
+        """A handler that does not come back until its thread was given up."""
+        insert_order(payload, context)
+        self.pass_time(seconds=LIMIT_SECONDS * 10)
+        looking = threading.Thread(target=lambda: self.time_limits.look(self._give_up))
+        looking.start()
+        looking.join()
+
+    def _give_up(self, thread: int) -> None:
+        end = self.work.give_up(thread)
+        assert end is not None
+        self.given_up += 1
+        self._in_their_place.append(end)
 
     def waiting(self) -> list[PartTask]:
         """The parts that wait in their lanes."""

@@ -1,8 +1,7 @@
 """Parts of one lane share a transaction if they go together; else each is run as if it had been alone."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +18,7 @@ from shards.inbox import Outcome
 from tests.support.core import Handler, insert_order
 from tests.support.executing import locked, raising
 from tests.support.jobs import inbox_rows, job_fields, orders
-from tests.support.sharing import LIMIT_SECONDS, SharingSite
+from tests.support.sharing import SharingSite
 from worker.conclusion import Answer, Bury
 from worker.sharing import FAILURES_MINIMUM, LONG_SECONDS, OFF_SECONDS
 
@@ -219,65 +218,6 @@ def test_a_busy_shard_defers_them_all(site: SharingSite) -> None:
         site.run_turns()
 
     assert (set(site.ends().values()), inbox_rows(site.path)) == ({"busy"}, [])
-
-
-def test_when_the_shard_is_lost_all_wait_in_their_lane_again(site: SharingSite) -> None:
-    """It is asked again for one of them only; none is lost."""
-
-    def losing(_payload: Any, _context: PartContext) -> Any:
-        site.lose_shard("eu1")
-        raise Retry
-
-    site.instead[2] = losing
-    site.send(1, 2, 3)
-    taken = site.lanes.take()
-    assert taken is not None
-    site.work.run_turn(taken)
-
-    assert (site.lanes.waiting(), site.ends()) == (3, {})
-
-
-def test_a_stop_lets_what_did_not_start_go(site: SharingSite) -> None:
-    """What was run together and taken back is not run again then."""
-
-    def stopping(_payload: Any, _context: PartContext) -> Any:
-        site.stop.set()
-        raise Retry
-
-    site.instead[2] = stopping
-    site.send(1, 2, 3)
-    site.run_turns()
-
-    assert (set(site.ends().values()), orders(site.path)) == ({"shutdown"}, [])
-
-
-def test_a_part_whose_thread_is_given_up_fails_alone(site: SharingSite) -> None:
-    """Its neighbours are rolled back with it, and wait in their lane for another thread."""
-    instead: list[Callable[[], None] | None] = []
-
-    def hanging(payload: Any, context: PartContext) -> Any:
-        insert_order(payload, context)
-        site.pass_time(seconds=LIMIT_SECONDS * 10)
-        looking = threading.Thread(
-            target=lambda: site.time_limits.look(lambda thread: instead.append(site.work.give_up(thread)))
-        )
-        looking.start()
-        looking.join()
-
-    site.instead[2] = hanging
-    site.send(1, 2, 3)
-    taken = site.lanes.take()
-    assert taken is not None
-    site.work.run_turn(taken)
-    (end,) = instead
-    assert end is not None
-    end()
-
-    assert site.ends() == {2: "part_timeout"}
-    assert site.lanes.waiting() == 2
-    site.run_turns()
-    assert site.ends() == {2: "part_timeout", 1: "succeeded", 3: "succeeded"}
-    assert orders(site.path) == [1, 3]
 
 
 def test_a_type_whose_parts_fail_is_switched_off_and_on_again(site: SharingSite) -> None:
