@@ -6,11 +6,13 @@ from typing import Any, Final, NamedTuple
 
 from config.settings import Settings
 from shards.engines import Shards
+from shards.failures import Kind
 from shards.guard import PartConnection
 from shards.inbox import Outcome
 from shards.lending import lent
 from shards.shared_parts import Apart, Member, run_together
 from worker.clock import Clock
+from worker.failures import failure_of
 from worker.handler_call import HandlerCall, shard_name
 from worker.job_in_hand import Part
 from worker.sharing import Sharing
@@ -60,10 +62,16 @@ class SharedRun:
             )
         except Apart as apart:
             culprit = None if apart.culprit is None else by_identity[apart.culprit]
-            self._sharing.note_apart(list(by_identity.values()), culprit, apart.__cause__)
+            self._note_apart(list(by_identity.values()), culprit, apart.__cause__)
             return Together({}, culprit)
         self._sharing.note_shared(list(by_identity.values()), self._clock.monotonic() - started)
         return Together({by_identity[identity]: outcome for identity, outcome in outcomes.items()})
+
+    def _note_apart(self, parts: Sequence[Part], culprit: Part | None, error: BaseException | None) -> None:
+        dialect = self._shards.get(shard_name(parts[0])).dialect
+        # a shard that went away is no fault of the part whose turn it was, nor of its type
+        is_away = error is not None and failure_of(error, dialect).kind is Kind.AWAY
+        self._sharing.note_apart(parts, None if is_away else culprit, error)
 
     def _member(self, part: Part, payload: Any, begins: Begins) -> Member:
         assert part.placement is not None  # noqa: S101 - parts without a placement never reach a lane

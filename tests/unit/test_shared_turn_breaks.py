@@ -10,10 +10,12 @@ from structlog.testing import capture_logs
 
 from handlers.contract import PartContext, Reject, Retry
 from shards.directory import Placement, PlacementUnusable
+from shards.guard import ConnectionLost
 from tests.support.core import Handler, insert_order
 from tests.support.executing import raising
 from tests.support.jobs import job_fields, orders
 from tests.support.sharing import SharingSite
+from worker.sharing import FAILURES_MINIMUM
 
 
 @pytest.fixture(name="site")
@@ -49,6 +51,24 @@ def test_a_stop_lets_what_did_not_start_go(site: SharingSite) -> None:
     site.run_turns()
 
     assert (set(site.ends().values()), orders(site.path)) == ({"shutdown"}, [])
+
+
+def test_shards_that_are_lost_switch_no_type_off(site: SharingSite) -> None:
+    """Whose turn it was when the connection was lost is no more to blame than the others."""
+
+    def losing_once(payload: Any, context: PartContext) -> Any:
+        if site.calls[payload["order_no"]] == 1:
+            raise ConnectionLost
+        return insert_order(payload, context)
+
+    for number in range(10, 10 + 10 * FAILURES_MINIMUM, 10):
+        site.instead[number] = losing_once
+        site.send(number, number + 1)
+        assert site.run_turns() == 1
+    site.send(1, 2)
+
+    assert site.run_turns() == 1
+    assert set(site.ends().values()) == {"succeeded"}
 
 
 def test_a_part_whose_thread_is_given_up_fails_alone(site: SharingSite) -> None:
