@@ -53,9 +53,14 @@ def called_operations(node: ast.AST) -> set[str]:
     words = {
         each.attr if isinstance(each, ast.Attribute) else each.value
         for each in ast.walk(node)
-        if isinstance(each, ast.Attribute | ast.Constant)
+        if isinstance(each, ast.Attribute | ast.Constant) and not is_of_socket(each)
     }
     return {word for word in words if isinstance(word, str) and word in OPERATIONS}
+
+
+def is_of_socket(node: ast.AST) -> bool:
+    """Whether it is a function of the standard library's, such as `socket.create_connection`."""
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "socket"
 
 
 def actions(called: Iterable[str]) -> set[str]:

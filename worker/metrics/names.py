@@ -67,7 +67,8 @@ METRICS: Final[dict[str, Metric]] = {
     "shardworker_leases_lost_total": Metric("counter", "Holds on messages that ran out."),
     "shardworker_queue_messages": Metric(
         "gauge",
-        "About how many messages a queue has; `state` is waiting, leased or delayed.",
+        "About how many messages a queue has; `state` is waiting, leased or delayed. Of RabbitMQ's, the "
+        "process knows what waits, and what it holds or delayed itself.",
         ("queue", "role", "state"),
     ),
     "shardworker_queue_away": Metric(
