@@ -1,19 +1,50 @@
 """Parts that share a transaction, on real servers."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from shards.engines import Shard
-from tests.support.parts import PlacedShard, placed_shard_at
-from tests.support.shared_protocol import SharedPlacementProtocol, SharedProtocol
+from shards.guard import PartConnection
+from tests.support.parts import PlacedShard, insert_order, placed_shard_at
+from tests.support.shared_protocol import (
+    PATIENCE_SECONDS,
+    SharedPlacementProtocol,
+    SharedProtocol,
+    member,
+    together,
+)
 
 
-class TestOnPostgreSQL(SharedProtocol):
+class ConcurrentGroups:
+    """What a database with more than one writer must keep."""
+
+    def test_groups_of_different_parts_wait_for_none_of_each_other(self, shard: Shard) -> None:
+        """Neither in their claims nor in their outcomes, while both transactions are open."""
+        both = threading.Barrier(2)
+
+        def meeting(number: int, connection: PartConnection) -> None:
+            insert_order(connection, number)
+            both.wait(PATIENCE_SECONDS)
+
+        def run(first: int) -> int:
+            ends = (first, first + 9)
+            numbers = range(first, first + 10)
+            meets = {number: partial(meeting, number) for number in ends}
+            return len(together(shard, [member(number, meets.get(number)) for number in numbers]))
+
+        with ThreadPoolExecutor(2) as workers:
+            assert list(workers.map(run, (101, 201))) == [10, 10]
+
+
+class TestOnPostgreSQL(ConcurrentGroups, SharedProtocol):
     """Every database's promises, kept by PostgreSQL."""
 
 
-class TestOnMariaDB(SharedProtocol):
+class TestOnMariaDB(ConcurrentGroups, SharedProtocol):
     """Every database's promises, kept by MariaDB."""
 
     usual_statements = ("INSERT", "SAVEPOINT", *("INSERT",) * 10, "RELEASE", "UPDATE", "COMMIT")
