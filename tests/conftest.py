@@ -1,5 +1,6 @@
 """What holds for all tests: no judging of a machine's speed, and a log as it is in a new process."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -11,7 +12,13 @@ from tests.support.logging_state import logging_restored
 
 pytest_plugins = ["tests.support.worlds", "tests.support.rabbitmq"]
 
-settings.register_profile("shardworker", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# In CI the same examples each time: its verdict is on the change, not on luck. Elsewhere new ones each time.
+settings.register_profile(
+    "shardworker",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("shardworker")
 
 

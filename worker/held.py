@@ -73,8 +73,9 @@ class Room:
 
     @property
     def is_tight(self) -> bool:
-        """Whether there are fewer places than queues: one queue's poll can keep another's from beginning."""
-        return self._shares.are_few(self._places())
+        """Whether one queue's idle poll can keep another's from beginning: few places, or a limit is near."""
+        places = self._places()
+        return self._shares.are_few(places) or (places < self.capacity and self._shares.are_scarce(places))
 
     @property
     def is_awaited(self) -> bool:

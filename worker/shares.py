@@ -31,6 +31,10 @@ class Shares:
         """Whether so many places are fewer than the queues."""
         return total < len(self._taken)
 
+    def are_scarce(self, total: int) -> bool:
+        """Whether so many places are fewer than a poll of each queue may take, where there are several."""
+        return len(self._taken) > 1 and total < len(self._taken) * POLL_PLACES
+
     def order(self, priority: int) -> tuple[int, int]:
         """What queues that wait for places are served by: the least first."""
         return self._in_vain_since[priority], priority

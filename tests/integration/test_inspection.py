@@ -34,10 +34,11 @@ class TestInspectionOfMariaDB(ServerInspectionProtocol):
     """The worker's sessions are strict and READ COMMITTED, whatever the server's own are."""
 
     @pytest.fixture(name="shard")
-    def in_utc(self, mariadb_shard: Shard, mariadb_server: MariaDBServer) -> Shard:
-        """The database with the settings that a worker wants."""
+    def in_utc(self, mariadb_shard: Shard, mariadb_server: MariaDBServer) -> Iterator[Shard]:
+        """The database with the settings that a worker wants; other tests have the server as it was."""
         mariadb_server.execute("SET GLOBAL time_zone = '+00:00'")
-        return mariadb_shard
+        yield mariadb_shard
+        mariadb_server.execute("SET GLOBAL time_zone = 'SYSTEM'")
 
 
 @pytest.fixture(name="user_url")
