@@ -149,11 +149,6 @@ class _Assembler:
         preparer = Preparer(intake.take, settler.settle, stop, settings.worker.prepare_threads)
         settler.tell(self._groups)
         self._groups.connect(preparer.put, settler.give_back)
-        hold_maximum = min(queue.hold_maximum for queue in queues.requests)
-        chores = [
-            LongHeld(lanes, intake.jobs, clock, hold_maximum).give_back,
-            LongGroups(self._groups, lanes, intake.jobs, self._room, clock).give_back,
-        ]
         return Assembly(
             stop=stop,
             room=self._room,
@@ -171,7 +166,7 @@ class _Assembler:
             work=work,
             limited=limited,
             time_limits=time_limits,
-            keeper=LaneKeeper(lanes, directory, stop, chores),
+            keeper=LaneKeeper(lanes, directory, stop, self._chores(lanes, intake, queues)),
             settler=settler,
             running_results=running_results,
             shards=shards,
@@ -180,6 +175,14 @@ class _Assembler:
             signatures=signatures,
             tally=tally,
         )
+
+    def _chores(self, lanes: Lanes[Task], intake: Intake, queues: Queues) -> list[Callable[[], None]]:
+        """What else is looked after beside the lanes: what has waited in them for too long."""
+        hold_maximum = min(queue.hold_maximum for queue in queues.requests)
+        return [
+            LongHeld(lanes, intake.jobs, self._clock, hold_maximum).give_back,
+            LongGroups(self._groups, lanes, intake.jobs, self._room, self._clock).give_back,
+        ]
 
     def _attachment_directory(self) -> Path:
         return self._settings.attachments.directory or self._settings.worker.state_directory / "attachments"

@@ -11,6 +11,7 @@ from tests.support.postgresql import PostgreSQLServer, running_postgresql
 from tests.support.queue_backends import (
     Backend,
     RealClock,
+    ShiftedClock,
     moto_urls,
     postgresql_backend,
     rabbitmq_backend,
@@ -19,6 +20,7 @@ from tests.support.queue_backends import (
     stand_in_backend,
 )
 from tests.support.redis_server import RedisServer, running_redis
+from tests.support.sqs_server import SqsServer
 from worker.transports.base import Transport
 
 BACKENDS = ["memory", "sql-sqlite", "sql-postgresql", "sqs-stand-in", "sqs-moto", "redis", "amqp"]
@@ -40,6 +42,17 @@ def redis_server() -> Iterator[RedisServer]:
 def moto() -> Iterator[Callable[[str], str]]:
     with moto_urls() as url_of:
         yield url_of
+
+
+@pytest.fixture
+def clock() -> ShiftedClock:
+    return ShiftedClock()
+
+
+@pytest.fixture
+def server(clock: ShiftedClock) -> Iterator[SqsServer]:
+    with SqsServer(clock=clock) as server:
+        yield server
 
 
 @pytest.fixture

@@ -33,17 +33,6 @@ def client(endpoint_url: str) -> "SQSClient":
 
 
 @pytest.fixture
-def clock() -> ShiftedClock:
-    return ShiftedClock()
-
-
-@pytest.fixture
-def server(clock: ShiftedClock) -> Iterator[SqsServer]:
-    with SqsServer(clock=clock) as server:
-        yield server
-
-
-@pytest.fixture
 def sqs(server: SqsServer) -> Iterator["SQSClient"]:
     sqs = client(server.endpoint_url)
     yield sqs

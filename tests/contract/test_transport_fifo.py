@@ -15,17 +15,6 @@ AT_ONCE = timedelta()
 
 
 @pytest.fixture
-def clock() -> ShiftedClock:
-    return ShiftedClock()
-
-
-@pytest.fixture
-def server(clock: ShiftedClock) -> Iterator[SqsServer]:
-    with SqsServer(clock=clock) as server:
-        yield server
-
-
-@pytest.fixture
 def queue(server: SqsServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqsTransport]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")

@@ -50,12 +50,13 @@ def _run_load(shard: Shard, path: Path) -> Outcome:
     spec = insert_spec(InsertHandler(type="t", table="bulk_lines", source="attachments"))
 
     def work(connection: Connection) -> bytes:
-        return succeeded("c-1", spec.call(None, _context(connection, path)))
+        return succeeded("c-1", spec.call(None, context_of(connection, path)))
 
     return store_on(shard).run(identity(), work)
 
 
-def _context(connection: Connection, path: Path) -> PartContext:
+def context_of(connection: Connection, path: Path) -> PartContext:
+    """What a handler is given for a part with this file."""
     return PartContext(
         connection=connection,
         job=Job(job_id="job-1", type="t", partner_id="acme", customers=("c-1",)),

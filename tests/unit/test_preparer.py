@@ -96,6 +96,7 @@ def test_one_queue_has_all_threads() -> None:
     """Nothing is kept for others that are not there."""
     with desk_of(2, ("first", 0), ("second", 0)) as desk:
         desk.wait_for(desk.taken, 2)
+        assert sorted(desk.taken) == ["first", "second"]
         desk.end("first", "second")
 
 

@@ -126,7 +126,7 @@ return lost
 )
 
 # Arguments: now, then id, receipt and seconds of each. Answers the positions of those that are not held.
-EXTEND: Final = (
+_FOR_EACH_HELD: Final = (
     _BEGIN
     + """
 local lost = {}
@@ -134,7 +134,7 @@ for at = 2, #ARGV, 3 do
   local id = ARGV[at]
   if is_held(id, ARGV[at + 1]) then
     redis.call('ZREM', leased, id)
-    redis.call('ZADD', leased, now + ARGV[at + 2], id)
+    {step}
   else
     lost[#lost + 1] = (at - 2) / 3
   end
@@ -142,24 +142,9 @@ end
 return lost
 """
 )
-
-# The same arguments and answer.
-RELEASE: Final = (
-    _BEGIN
-    + """
-local lost = {}
-for at = 2, #ARGV, 3 do
-  local id = ARGV[at]
-  if is_held(id, ARGV[at + 1]) then
-    redis.call('ZREM', leased, id)
-    redis.call('HDEL', receipts, id)
-    redis.call('ZADD', delayed, now + ARGV[at + 2], id)
-  else
-    lost[#lost + 1] = (at - 2) / 3
-  end
-end
-return lost
-"""
+EXTEND: Final = _FOR_EACH_HELD.replace("{step}", "redis.call('ZADD', leased, now + ARGV[at + 2], id)")
+RELEASE: Final = _FOR_EACH_HELD.replace(
+    "{step}", "redis.call('HDEL', receipts, id) redis.call('ZADD', delayed, now + ARGV[at + 2], id)"
 )
 
 # Arguments: now, then text and delay in seconds of each.

@@ -15,11 +15,6 @@ Open = Callable[..., AmqpTransport]
 
 
 @pytest.fixture
-def clock() -> ShiftedClock:
-    return ShiftedClock()
-
-
-@pytest.fixture
 def address(rabbitmq: RabbitServer) -> AmqpAddress:
     address = read_address(rabbitmq.url(f"requests-{uuid4().hex[:8]}"))
     assert isinstance(address, AmqpAddress)
