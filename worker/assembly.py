@@ -189,8 +189,7 @@ class _Assembler:
 
     def _open_queues(self, tally: Tally) -> Queues:
         queues, lease = self._settings.queues, self._settings.worker.lease
-        # As many as there is room for; and never fewer than keep every thread busy while acks are on the way.
-        prefetch = max(self._settings.worker.in_hand_max, 2 * self._concurrency)
+        prefetch = prefetch_of(self._settings.worker.in_hand_max, self._concurrency)
 
         def opened(url: str) -> Transport:
             note_request = partial(tally.note_request, "sqs")
@@ -225,6 +224,14 @@ class _Assembler:
 def _put_each(preparer: Preparer, received: Iterable[Held]) -> None:
     for held in received:
         preparer.put(held)
+
+
+def prefetch_of(in_hand_max: int, threads: int) -> int:
+    """How many messages a broker that pushes may have sent here unacked.
+
+    As many as there is room for; and never fewer than keep every thread busy while acks are on the way.
+    """
+    return max(in_hand_max, 2 * threads)
 
 
 def concurrency(settings: Settings, options: ConsumeOptions) -> int:

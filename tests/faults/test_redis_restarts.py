@@ -1,4 +1,4 @@
-"""Redis dies as with its machine while a worker is at work: nothing is lost, nothing is done twice."""
+"""Redis, and jobs that outlast leases and the server itself: nothing is lost, nothing is done twice."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,7 @@ from tests.support.redis_server import RedisServer, running_redis
 from tests.support.world import World, job, wait_until, without_times
 
 SLOW, QUICK = 3, 40
+LEASE_SECONDS = 15
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def server() -> Iterator[RedisServer]:
 @pytest.fixture
 def world(server: RedisServer, tmp_path: Path) -> Iterator[World]:
     requests, responses, failures = map(server.url, ("requests", "responses", "failures"))
-    world = World(tmp_path, requests, responses, failures, {"lease": "5s"})
+    world = World(tmp_path, requests, responses, failures, {"lease": f"{LEASE_SECONDS}s"})
     yield world
     world.close()
 
@@ -69,3 +70,19 @@ def test_a_server_killed_under_a_worker_costs_nothing(world: World, server: Redi
     assert all(without_times(result) == answers[result["job_id"]] for result in world.results())
     assert {answer["status"] for answer in answers.values()} == {"succeeded"}
     assert world.dead_letters() == []
+
+
+def test_a_job_longer_than_its_lease_is_delivered_once(world: World, server: RedisServer) -> None:
+    """It is renewed until the job is done: no other worker that asks gets it."""
+    world.send(slow_job(world, 0))
+    worker = world.start_worker()
+    wait_until(lambda: len(lease_ends(server)) == 1, "the job in hand")
+    ((message_id, first_end),) = lease_ends(server).items()
+    other = world.start_worker()
+    wait_until(lambda: lease_ends(server)[message_id] > first_end + LEASE_SECONDS - 1, "a lease to pass")
+    (world.directory / "go-on").touch()
+    world.wait_until_settled()
+    assert [worker.stop(), other.stop()] == [0, 0]
+
+    done = [line for one in (worker, other) for line in one.events("job.done")]
+    assert [line["receive_count"] for line in done] == [1]
