@@ -166,6 +166,14 @@ class PartContext:
         """The customer's schema on its shard; `None` where the shard's default schema is the customer's."""
         return self.placement.schema
 
+    @property
+    def dry_run(self) -> bool:
+        """Whether the job only asks what would happen: what is written here is rolled back after the call.
+
+        A handler has to look at it before it does anything outside the transaction.
+        """
+        return self.job.dry_run
+
     @contextmanager
     def session(self) -> Iterator[Session]:
         """An ORM session inside the part's transaction; what it holds is written when the block ends well.

@@ -52,6 +52,7 @@ def run_handler(  # noqa: PLR0913 - each is a fact of the part that a test may w
     schema: str | None = None,
     stamps: Stamps = NO_STAMPS,
     commit: bool = False,
+    dry_run: bool = False,
 ) -> HandlerRun:
     """Run a handler once, as the worker would: decoding, one transaction, encoding of what it returns.
 
@@ -67,6 +68,7 @@ def run_handler(  # noqa: PLR0913 - each is a fact of the part that a test may w
         schema: The customer's schema; on a connection of the test's own it is only told, not set.
         stamps: What Symfony put on the message.
         commit: Whether to keep what a successful run wrote.
+        dry_run: Whether the job is a dry run: `context.dry_run` says so, and nothing is kept.
 
     Raises:
         ValueError: the function is not marked, or marked for several job types.
@@ -78,7 +80,7 @@ def run_handler(  # noqa: PLR0913 - each is a fact of the part that a test may w
         _connected(database, schema) as connection,
     ):
         files = _write(Path(directory), attachments)
-        job = _job(spec, payload, customer_id, files)
+        job = msgspec.structs.replace(_job(spec, payload, customer_id, files), dry_run=dry_run)
         context = PartContext(
             connection=connection,
             job=job,
@@ -93,7 +95,7 @@ def run_handler(  # noqa: PLR0913 - each is a fact of the part that a test may w
             deadline=time.monotonic() + PART_SECONDS,
             stamps=stamps,
         )
-        outcome = _outcome(spec, context, keep=commit)
+        outcome = _outcome(spec, context, keep=commit and not dry_run)
     told = msgspec.json.decode(outcome, type=CustomerResult)
     error = told.error if isinstance(told.error, Error) else None
     return HandlerRun(None if error else told.result, error, recorder.logged, recorder.progress)

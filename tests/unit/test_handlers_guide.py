@@ -42,7 +42,13 @@ def test_the_guides_program_runs_and_its_handlers_are_found(guide: ModuleType) -
     """Its own assertions hold, and the worker would find what it defines."""
     found = load_registry(Handlers(modules=[guide.__name__]), entry_points=False)
 
-    assert set(found) == {"orders.insert", "orders.discount", "orders.close", "lines.insert"}
+    assert set(found) == {
+        "orders.insert",
+        "orders.discount",
+        "orders.announce",
+        "orders.close",
+        "lines.insert",
+    }
     assert guide.run.result == {"inserted": 1}
 
 

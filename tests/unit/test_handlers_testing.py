@@ -217,3 +217,16 @@ def test_a_handler_may_be_given_symfony_s_stamps(engine: Engine) -> None:
     stamps = NO_STAMPS.adding(BUS_NAME, {"busName": "commands"})
     assert run_handler(handler, None, engine, stamps=stamps).result == "commands"
     assert run_handler(handler, None, engine).result is None
+
+
+def test_a_dry_run_tells_the_handler_and_leaves_nothing(engine: Engine) -> None:
+    """Even where the test asked to keep what is written."""
+
+    @handles("numbers.tried", Numbers)
+    def insert_or_try(payload: Numbers, context: PartContext) -> bool:
+        insert_numbers(payload, context)
+        return context.dry_run
+
+    assert run_handler(insert_or_try, {"numbers": [1]}, engine, dry_run=True, commit=True).result is True
+    assert numbers(engine) == []
+    assert run_handler(insert_or_try, {"numbers": [1]}, engine).result is False
