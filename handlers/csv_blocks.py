@@ -3,10 +3,11 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from handlers.row_bytes import Source, Unreadable
+from shards.column_blocks import Columns
 
 RECORD_BYTES_MAXIMUM: Final = 2**20
 BLOCK_BYTES: Final = 2**19
@@ -17,6 +18,9 @@ MISPLACED: Final = rb"[^%(separator)s\n\x02][\"\x02]|\"[^%(separator)s\r\n]|\x02
 
 Record = tuple[int, list[str]]
 """A row's number as a spreadsheet shows it, and its cells; an empty line has none."""
+
+ReadWhole = Callable[[bytes], Columns | None]
+"""Reads whole lines at once; None where they are not surely records without an empty line between them."""
 
 
 class CsvBlock:
@@ -30,6 +34,8 @@ class CsvBlock:
         self.number = number
         self.data = data
         self.error: Unreadable | None = None
+        self.columns: Columns | None = None
+        """The records, where they were read at once."""
         self._separator = separator
         self._records: list[Record] | None = None
 
@@ -73,6 +79,7 @@ class CsvBlocks:
         self._mark = separator.encode("ascii")
         self._bytes = record_bytes_maximum
         self._number = HEADER_ROW
+        self.read_whole: ReadWhole | None = None
 
     def header(self) -> list[str]:
         """The first record that is not empty.
@@ -95,7 +102,7 @@ class CsvBlocks:
     def __iter__(self) -> Iterator[CsvBlock]:
         """The blocks. What the stream raises comes with the number of the row that was to be read."""
         while self._fill():
-            block = self._regular_block() or self._block_by_line()
+            block = self._block_at_once() or self._regular_block() or self._block_by_line()
             yield block
             if block.error is not None:
                 return
@@ -107,8 +114,21 @@ class CsvBlocks:
             error.row = self._number
             raise
 
+    def _block_at_once(self) -> CsvBlock | None:
+        if self.read_whole is None:
+            return None
+        data = self._lines.whole_lines(b'"', self._bytes)
+        columns = self.read_whole(data) if data else None
+        if columns is None:
+            return None
+        self._lines.take(len(data))
+        block = CsvBlock(self._number, data, self._separator)
+        block.columns = columns
+        self._number += columns.count
+        return block
+
     def _regular_block(self) -> CsvBlock | None:
-        data = self._lines.whole_lines(b'"')
+        data = self._lines.whole_lines(b'"', min(BLOCK_BYTES, self._bytes))
         count = _count_regular_records(data, self._mark) if data else None
         if count is None:
             return None
@@ -131,7 +151,6 @@ class _Lines(Iterator[str]):
     def __init__(self, stream: Source, bytes_maximum: int) -> None:
         self._stream = stream
         self._maximum = bytes_maximum
-        self._wanted = min(BLOCK_BYTES, bytes_maximum)
         self._held = b""
         self._at = 0
         self._record_begin = 0
@@ -150,12 +169,12 @@ class _Lines(Iterator[str]):
             self._read()
         return bool(self._held)
 
-    def whole_lines(self, quote: bytes) -> bytes:
-        """The lines that are held, up to the last at whose end no quote is open; none may be."""
+    def whole_lines(self, quote: bytes, bytes_wanted: int) -> bytes:
+        """About so many bytes of lines, up to the last at whose end no quote is open; none may be."""
         held = self._held
-        if self._ended and len(held) <= self._wanted and held.count(quote) % 2 == 0:
+        if self._ended and len(held) <= bytes_wanted and held.count(quote) % 2 == 0:
             return held
-        end = held.rfind(b"\n", 0, self._wanted) + 1 or held.rfind(b"\n", 0, self._maximum) + 1
+        end = held.rfind(b"\n", 0, bytes_wanted) + 1 or held.rfind(b"\n", 0, self._maximum) + 1
         quotes = held.count(quote, 0, end)
         while end and quotes % 2:
             before = held.rfind(b"\n", 0, end - 1) + 1

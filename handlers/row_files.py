@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import BinaryIO, Generic, TypeVar
 
-from handlers.csv_blocks import RECORD_BYTES_MAXIMUM, SEPARATOR, CsvBlock, CsvBlocks
+from handlers.csv_blocks import RECORD_BYTES_MAXIMUM, SEPARATOR, CsvBlock, CsvBlocks, ReadWhole
 from handlers.json_blocks import JsonBlock, JsonBlocks
 from handlers.row_bytes import Source, Unreadable, utf8_stream
 from handlers.row_faults import RowFaults
@@ -34,6 +34,10 @@ class CsvFile(Generic[Row]):
         self.header = self._blocks.header()
         self.columns: list[RowField] = model.columns(self.header)
         self._decode = partial(model.from_texts, self.columns)
+
+    def read_whole_by(self, read: ReadWhole) -> None:
+        """Let this read the file's blocks at once where it can: they have `columns` then."""
+        self._blocks.read_whole = read
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self._blocks)
