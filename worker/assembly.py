@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from worker.clock import Clock
 from worker.directory_log import DirectoryLog
 from worker.executor import Executor
 from worker.groups import Groups
-from worker.held import Held, Room
+from worker.held import Room
 from worker.intake import Intake, Ways
 from worker.lane_keeper import LaneKeeper
 from worker.lane_rules import lane_rules
@@ -148,7 +148,7 @@ class _Assembler:
         intake = Intake(settings, router, fetcher, opener, shards, ways, clock)
         preparer = Preparer(intake.take, settler.settle, stop, settings.worker.prepare_threads)
         settler.tell(self._groups)
-        self._groups.connect(preparer.put, settler.give_back)
+        self._groups.connect(lambda held: preparer.put((held,)), settler.give_back)
         return Assembly(
             stop=stop,
             room=self._room,
@@ -217,13 +217,8 @@ class _Assembler:
     def _receiver(self, source: Transport, preparer: Preparer, priority: int) -> Receiver:
         lease, options = self._settings.worker.lease, self._options
         polling = Polling(lease, options.fetch_size, options.sleep, priority)
-        hand_over = self._groups.put if source.is_ordered else partial(_put_each, preparer)
+        hand_over = self._groups.put if source.is_ordered else preparer.put
         return Receiver(source, polling, self._room, self._leases, hand_over, self._clock, self._stop)
-
-
-def _put_each(preparer: Preparer, received: Iterable[Held]) -> None:
-    for held in received:
-        preparer.put(held)
 
 
 def prefetch_of(in_hand_max: int, threads: int) -> int:

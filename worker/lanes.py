@@ -131,6 +131,8 @@ class Lanes(Generic[Item]):
 
         `asked` is the one that found its shard away: the others were not asked for themselves.
         """
+        if not entries:
+            return []
         with self._condition:
             now = self._clock.monotonic()
             self._condition.notify_all()

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from worker.conclusion import Conclusion, Return
@@ -41,11 +41,12 @@ class Preparer:
         self._occupancy = Occupancy()
         self._closed = False
 
-    def put(self, held: Held) -> None:
-        """Add a delivery; never waits."""
+    def put(self, received: Collection[Held]) -> None:
+        """Add deliveries; never waits."""
         with self._condition:
-            self._received.setdefault(held.priority, deque()).append(held)
-            self._condition.notify()
+            for held in received:
+                self._received.setdefault(held.priority, deque()).append(held)
+            self._condition.notify(len(received))
 
     def run(self) -> None:
         """Take in what was received, until closed."""

@@ -62,7 +62,7 @@ def desk_of(threads: int, *deliveries: tuple[str, int]) -> Iterator[Desk]:
     """A preparer at work, with these deliveries waiting from its start on; closed and ended afterwards."""
     desk = Desk(threads)
     for name, priority in deliveries:
-        desk.preparer.put(delivery(name, priority))
+        desk.preparer.put([delivery(name, priority)])
     for thread in desk.threads:
         thread.start()
     yield desk
@@ -85,11 +85,19 @@ def test_large_attachments_of_bulk_leave_a_thread_to_the_urgent() -> None:
     """Three threads: two fetch for bulk, the third waits for what is urgent."""
     with desk_of(3, ("bulk 1", 1), ("bulk 2", 1), ("bulk 3", 1)) as desk:
         desk.wait_for(desk.taken, 2)
-        desk.preparer.put(delivery("urgent", 0))
+        desk.preparer.put([delivery("urgent", 0)])
         desk.wait_for(desk.taken, 3)
         assert desk.taken[2] == "urgent"
         desk.end("bulk 1", "bulk 2", "bulk 3", "urgent")
         desk.wait_for(desk.taken, 4)
+
+
+def test_what_one_receive_brought_goes_to_all_threads_at_once() -> None:
+    """None of them waits until another has fetched its attachments."""
+    with desk_of(3) as desk:
+        desk.preparer.put([delivery(name, 0) for name in ("one", "two", "three")])
+        desk.wait_for(desk.taken, 3)
+        desk.end("one", "two", "three")
 
 
 def test_one_queue_has_all_threads() -> None:
