@@ -6,49 +6,19 @@ from functools import partial
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, bindparam, select
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    sleep_using_event,
-    stop_after_attempt,
-    stop_after_delay,
-    stop_when_event_set,
-    wait_random_exponential,
-)
 
-from shards import failure_codes
 from shards.claims import Claimed, claim, end_open, end_with_outcome, inbox_faults
 from shards.directory import Placement
 from shards.engines import Shard
-from shards.failures import Kind, KnownFailure, classify, failure_of
 from shards.guard import PartConnection, guarded_transaction
+from shards.handler_work import Work, worked
 from shards.inbox import InboxRow, Outcome, PartIdentity, inbox
 from shards.inbox_version import require_inbox
-from shards.unbroken import unbroken_transaction
-
-RETRY_SECONDS_MAXIMUM: Final = 5.0
-WAIT_SECONDS_FIRST: Final = 0.005
-WAIT_SECONDS_MAXIMUM: Final = 0.2
-WAITING_KINDS: Final = frozenset({Kind.AWAY, Kind.BUSY})
+from shards.transaction_tries import TransactionTries
 
 _ROWS_OF_JOB: Final = select(inbox).where(inbox.c.job_id == bindparam("of_job"))
 
 Written = TypeVar("Written")
-
-
-class TransactionConflict(KnownFailure):
-    """Deadlocks or serialization failures went on after several tries in place."""
-
-    def __init__(self) -> None:
-        super().__init__(failure_of(failure_codes.CONFLICT_GOES_ON))
-
-
-class ForeignFailure(KnownFailure):
-    """The handler met a database that is away or busy, and it was not this shard."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(failure_of(failure_codes.HANDLER, f"{type(error).__name__} of another database"))
 
 
 class StartedBefore(Exception):
@@ -56,13 +26,6 @@ class StartedBefore(Exception):
 
     def __init__(self, starts: int) -> None:
         self.starts = starts
-
-
-class RetryInterrupted(KnownFailure):
-    """The worker was stopped between two tries of a transaction: nothing was written, nothing is counted."""
-
-    def __init__(self) -> None:
-        super().__init__(failure_of(failure_codes.STOPPED))
 
 
 class PartStore:
@@ -93,10 +56,9 @@ class PartStore:
         self._schema = placement.schema
         self._checked_placement = placement if check_placement else None
         self._clock = clock
-        self._stop = stop
-        self._transaction_tries = transaction_tries
+        self._tries = TransactionTries(shard.dialect, stop, transaction_tries)
 
-    def run(self, identity: PartIdentity, work: Callable[[Connection], bytes]) -> Outcome:
+    def run(self, identity: PartIdentity, work: Work) -> Outcome:
         """Run the part's work, once, in the transaction that records its outcome.
 
         `work` returns the outcome's body. It may be called again after a deadlock, and is not called where
@@ -143,24 +105,13 @@ class PartStore:
         """Take back a start that came to no end through no fault of the part: busy, shutdown, shard away."""
         self._record(partial(self._take_back_start, identity))
 
-    def _run(
-        self, identity: PartIdentity, work: Callable[[Connection], bytes], connection: PartConnection
-    ) -> Outcome:
+    def _run(self, identity: PartIdentity, work: Work, connection: PartConnection) -> Outcome:
         claimed = self._claim(connection, identity, self._clock())
         if isinstance(claimed, Outcome):
             return claimed
-        body = self._worked(work, connection)
+        body = worked(work, connection)
         outcome = Outcome("succeeded", identity.run, body, attempt=claimed.attempt)
         return end_with_outcome(connection, identity, claimed, outcome, self._clock())
-
-    def _worked(self, work: Callable[[Connection], bytes], connection: PartConnection) -> bytes:
-        try:
-            with unbroken_transaction(connection):
-                return work(connection)
-        except Exception as error:
-            if classify(error, self._shard.dialect).kind in WAITING_KINDS and not connection.met(error):
-                raise ForeignFailure(error) from error
-            raise
 
     def _fail(
         self,
@@ -237,46 +188,12 @@ class PartStore:
             return self._write(write)
 
     def _write(self, write: Callable[[PartConnection], Written]) -> Written:
-        try:
-            return self._in_transaction(write)
-        except Exception as error:
-            if not self._is_conflict(error):
-                raise
-            return self._write_after(error, write)
-
-    def _write_after(self, conflict: Exception, write: Callable[[PartConnection], Written]) -> Written:
-        """Try again after a first try that met a conflict; most parts never need what is made here."""
-        first = [conflict]
-
-        def attempt() -> Written:
-            if first:
-                raise first.pop()
-            return self._in_transaction(write)
-
-        return self._retrying()(attempt)
-
-    def _retrying(self) -> Retrying:
-        return Retrying(
-            retry=retry_if_exception(self._is_conflict),
-            stop=stop_after_attempt(self._transaction_tries)
-            | stop_after_delay(RETRY_SECONDS_MAXIMUM)
-            | stop_when_event_set(self._stop),
-            wait=wait_random_exponential(multiplier=WAIT_SECONDS_FIRST, max=WAIT_SECONDS_MAXIMUM),
-            sleep=sleep_using_event(self._stop),
-            retry_error_callback=self._give_up,
-        )
+        return self._tries.run(partial(self._in_transaction, write))
 
     def _in_transaction(self, write: Callable[[PartConnection], Written]) -> Written:
         with self._shard.connect(self._schema) as connection, guarded_transaction(connection):
             require_inbox(connection, self._shard, self._schema)
             return write(connection)
-
-    def _is_conflict(self, error: BaseException) -> bool:
-        return classify(error, self._shard.dialect).kind is Kind.RETRY_TRANSACTION
-
-    def _give_up(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        raise (RetryInterrupted() if self._stop.is_set() else TransactionConflict()) from error
 
 
 def find_outcomes(

@@ -11,8 +11,9 @@ from config.codes import CODES
 from handlers.middleware import Middleware, PartEnvelope
 from shards.failures import Failure, Kind, KnownFailure
 from shards.guard import OutOfTime
+from shards.handler_work import WAITING_KINDS, ForeignFailure
 from shards.inbox import ContentConflict, InboxFault, Outcome, PlacementStale, Superseded
-from shards.parts import WAITING_KINDS, ForeignFailure, StartedBefore
+from shards.parts import StartedBefore
 from worker.failures import failure_of
 
 VERDICTS: Final = (ContentConflict, Superseded, PlacementStale, InboxFault, StartedBefore)

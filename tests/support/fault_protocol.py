@@ -12,13 +12,15 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from shards.engines import Shard
 from shards.failures import Kind, KnownFailure, classify
+from shards.handler_work import ForeignFailure
 from shards.inbox import (
     InboxFault,
     check_inbox,
     create_inbox,
     inbox,
 )
-from shards.parts import ForeignFailure, RetryInterrupted, TransactionConflict, find_outcomes
+from shards.parts import find_outcomes
+from shards.transaction_tries import RetryInterrupted, TransactionConflict
 from tests.support.parts import (
     identity,
     insert_order,

@@ -7,6 +7,7 @@ from handlers import Middleware, Next, Outcome, PartEnvelope
 from shards import failure_codes
 from shards.failures import failure_of
 from shards.guard import OutOfTime
+from shards.handler_work import ForeignFailure
 from shards.inbox import (
     BrokenTransaction,
     ContentConflict,
@@ -15,7 +16,8 @@ from shards.inbox import (
     PlacementStale,
     Superseded,
 )
-from shards.parts import ForeignFailure, RetryInterrupted, StartedBefore
+from shards.parts import StartedBefore
+from shards.transaction_tries import RetryInterrupted
 from tests.support.careless_links import FORGED, hiding, repeating, replacing
 from tests.support.jobs import job_fields
 from worker.middleware import pass_through
