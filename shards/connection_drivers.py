@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import psycopg
-import pymysql.connections
+import pymysql
 from psycopg.abc import PQGen
 from pymysql.constants import CLIENT, CR
 from sqlalchemy import URL
@@ -15,6 +15,7 @@ from sqlalchemy import URL
 from config import settings
 from shards.connection_tls import NoEncryptedConnection, shared_context
 from shards.engine_options import connect_seconds, patience_seconds
+from shards.local_rows import RowsConnection
 
 Connect = Callable[[Any, Any, Any, dict[str, Any]], Any]
 Result = TypeVar("Result")
@@ -52,7 +53,7 @@ def _open_postgresql(section: settings.Shard, tls: str | None, parameters: dict[
 
 
 def _open_pymysql(section: settings.Shard, tls: str | None, parameters: dict[str, Any]) -> Any:
-    # files are offered to the server, which it is given only in `serving_files`
+    # files are offered to the server, which is given rows in their place: see shards/local_rows.py
     flags = parameters.get("client_flag", 0) | CLIENT.LOCAL_FILES
     parameters = {**parameters, "client_flag": flags}
     connection = PatientPyMySQL(**parameters, **_pymysql_tls(section, tls), defer_connect=True)
@@ -167,14 +168,13 @@ class PatientPostgreSQL(psycopg.Connection[Any]):
             raise ServerSilent from error
 
 
-class PatientPyMySQL(pymysql.connections.Connection):
+class PatientPyMySQL(RowsConnection):
     """Ends the whole handshake after `connect_timeout`, where PyMySQL's covers no more than TCP's."""
 
     ctx: ssl.SSLContext
     _execute_command: Callable[[int, bytes], None]
     _read_ok_packet: Callable[[], object]
     _read_timeout: float | None
-    _local_infile: bool
 
     def connect(self, sock: Any = None) -> None:
         """Connect and log in."""
@@ -190,20 +190,6 @@ class PatientPyMySQL(pymysql.connections.Connection):
         """Encrypt if the server can; to be called before `connect`."""
         self.ssl = True
         self.ctx = context
-
-
-@contextmanager
-def serving_files(connection: Any) -> Iterator[None]:
-    """Let the server ask for a local file, inside the block; PyMySQL refuses that at any other time."""
-    if not isinstance(connection, PatientPyMySQL):
-        yield
-        return
-    usual = connection._local_infile  # noqa: SLF001 - the driver takes it only when connecting
-    connection._local_infile = True  # noqa: SLF001 - as above
-    try:
-        yield
-    finally:
-        connection._local_infile = usual  # noqa: SLF001 - as above
 
 
 @contextmanager

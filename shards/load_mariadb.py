@@ -1,9 +1,5 @@
 """Loading blocks into MariaDB and MySQL by LOAD DATA LOCAL, from memory, where both sides allow it."""
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Final, NamedTuple
 from weakref import WeakSet
@@ -12,8 +8,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from shards.column_blocks import Columns, as_copy_text
-from shards.connection_drivers import serving_files
 from shards.load_target import CannotLoad, Target
+from shards.local_rows import offered
 
 # The server or the driver forbids it: by its setting, or because the client did not offer it.
 FORBIDDEN: Final = frozenset({1148, 2068, 3948, 4166})
@@ -62,40 +58,26 @@ class MariaDBLoader:
 
     def send(self, connection: Connection, encoded: LoadData) -> int:
         """Load the block; raises `CannotLoad` where it is forbidden, or where anything was warned of."""
-        driver = connection.connection.driver_connection
         try:
-            with _file_of(encoded.data) as path, serving_files(driver):
-                statement = encoded.statement.replace("{file}", path, 1)
-                count = connection.exec_driver_sql(statement).rowcount
+            with offered(connection.connection.driver_connection, encoded.data) as name:
+                statement = encoded.statement.replace("{file}", name, 1)
+                result = connection.exec_driver_sql(statement)
         except DBAPIError as error:
             if _code(error) in FORBIDDEN:
                 with _lock:
                     _forbidding.add(connection.engine)
                 raise CannotLoad from error
             raise
-        if connection.exec_driver_sql("SELECT @@warning_count").scalar():
+        cursor: Any = result.context.cursor
+        if cursor.warning_count:
             raise CannotLoad
-        return count
+        return result.rowcount
 
 
 def forget(engine: Engine) -> None:
     """Ask the engine's server again: it may allow now what it forbade."""
     with _lock:
         _forbidding.discard(engine)
-
-
-@contextmanager
-def _file_of(data: bytes) -> Iterator[str]:
-    """The name of a file without a place on disk, where there are such files, that has these bytes."""
-    if hasattr(os, "memfd_create"):
-        file: Any = os.fdopen(os.memfd_create("shardworker-rows"), "w+b")
-    else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed below, as the other one
-    with file:
-        file.write(data)
-        file.flush()
-        os.lseek(file.fileno(), 0, os.SEEK_SET)
-        yield f"/dev/fd/{file.fileno()}"
 
 
 def _code(error: DBAPIError) -> Any:

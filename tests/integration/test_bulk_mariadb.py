@@ -1,6 +1,8 @@
 """Bulk loading on MariaDB: LOAD DATA forgives much, and nothing of that may be forgiven here."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,8 +11,11 @@ from sqlalchemy import event, text
 
 from shards import load_mariadb
 from shards.engines import Shard
+from shards.load_mariadb import LoadData, MariaDBLoader
+from shards.load_target import Target
+from shards.local_rows import PACKET_BYTES, offered
 from tests.support.bulk_ways import create_table, csv_files, json_files, outcome
-from tests.support.mariadb import MariaDBServer
+from tests.support.mariadb import MariaDBServer, mysqlclient_or_skip
 from tests.support.parts import shard_at
 
 FILES = st.one_of(
@@ -18,20 +23,33 @@ FILES = st.one_of(
 )
 # a transaction for each example: the server's pace, not the code's
 UNHURRIED = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 ROWS = b"number,label\n" + b"".join(b"%d,a\n" % number for number in range(200))
 
 
-@pytest.fixture(scope="module", name="kinds")
-def make_kinds(mariadb_server: MariaDBServer) -> Iterator[Shard]:
+@pytest.fixture(scope="module", name="database")
+def make_database(mariadb_server: MariaDBServer) -> str:
     mariadb_server.create_database("bulk")
-    shard = shard_at(mariadb_server.url("bulk"))
-    with shard.connect() as connection, connection.begin():
+    with (
+        closing(shard_at(mariadb_server.url("bulk"))) as shard,
+        shard.connect() as connection,
+        connection.begin(),
+    ):
         create_table(connection)
         connection.execute(text("ALTER TABLE kinds ADD CONSTRAINT positive CHECK (number > 0)"))
-    yield shard
-    shard.close()
+        connection.execute(text("CREATE TABLE words (word LONGTEXT NOT NULL)"))
+    return "bulk"
+
+
+@pytest.fixture(scope="module", name="kinds", params=["pymysql", "mysqldb"])
+def make_kinds(
+    mariadb_server: MariaDBServer, database: str, request: pytest.FixtureRequest
+) -> Iterator[Shard]:
+    if request.param == "mysqldb":
+        mysqlclient_or_skip()
+    with closing(shard_at(mariadb_server.url(database, driver=f"mariadb+{request.param}"))) as shard:
+        yield shard
 
 
 @pytest.fixture(name="statements")
@@ -84,3 +102,34 @@ def test_where_the_server_forbids_local_files_rows_are_inserted(
     assert first == second
     assert first.told == {"inserted": 199}
     assert statements.count("LOAD") == 1
+
+
+@pytest.mark.parametrize("byte_count", [1, PACKET_BYTES - 1, PACKET_BYTES, 257 * PACKET_BYTES])
+def test_rows_arrive_whole_however_many_packets_they_take(kinds: Shard, byte_count: int) -> None:
+    """Packets are numbered up to 255, and then from 0."""
+    statement = "LOAD DATA LOCAL INFILE '{file}' INTO TABLE words LINES TERMINATED BY ';' (word)"
+    with kinds.connect() as connection, connection.begin() as transaction:
+        loader = MariaDBLoader(Target("words", None))
+        assert loader.send(connection, LoadData(statement, b"x" * (byte_count - 1) + b";")) == 1
+
+        assert connection.execute(text("SELECT LENGTH(word) FROM words")).scalar() == byte_count - 1
+        transaction.rollback()
+
+
+def test_a_server_is_never_given_a_file(mariadb_server: MariaDBServer, database: str, tmp_path: Path) -> None:
+    """It may ask for any, whatever the statement named: it gets the rows that are to be loaded."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret\n", encoding="ascii")
+    statement = f"LOAD DATA LOCAL INFILE '{secret}' INTO TABLE words (word)"
+    with closing(shard_at(mariadb_server.url(database))) as shard:
+        with shard.connect() as connection, connection.begin() as transaction:
+            with offered(connection.connection.driver_connection, b"row\n"):
+                connection.exec_driver_sql(statement)
+            assert connection.execute(text("SELECT word FROM words")).all() == [("row",)]
+            transaction.rollback()
+        with shard.connect() as connection:
+            with pytest.raises(RuntimeError, match="local_infile"):
+                connection.exec_driver_sql(statement)
+            connection.invalidate()
+        with shard.connect() as connection:
+            assert connection.execute(text("SELECT word FROM words")).all() == []
