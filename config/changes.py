@@ -26,8 +26,8 @@ def take_changes(old: Settings, new: Settings) -> Changes:
     """What of `new` a process that runs with `old` can take; both are checked, and so is what comes out.
 
     Taken are the log's level, threads and drain, limits of shards and servers, shards that are new, job
-    types, retries and deferrals, partners, the file's customers, and how Symfony's messages are read and
-    verified. A shard that is missing stays.
+    types, retries and deferrals, partners, the file's customers, what has to be signed and by which keys,
+    and how Symfony's messages are read and verified. A shard that is missing stays.
     """
     taken = old.model_copy(
         update={
@@ -42,6 +42,7 @@ def take_changes(old: Settings, new: Settings) -> Changes:
             "servers": new.servers,
             "directory": _directory(old.directory, new.directory),
             "rate_limits": new.rate_limits,
+            "signing": new.signing,
             "symfony": _symfony(old.symfony, new.symfony),
             "logging": old.logging.model_copy(update={"level": new.logging.level}),
         }

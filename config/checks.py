@@ -10,6 +10,7 @@ from config.masking import holds_password
 from config.measures import format_duration
 from config.problems import Location, found, unknown_name
 from config.settings import Partner, Settings, Shard
+from config.signing_checks import signing_problems, signing_warnings
 from config.symfony_checks import symfony_problems, symfony_warnings
 
 SQS_LEASE_MINIMUM: Final = timedelta(seconds=3)
@@ -55,6 +56,7 @@ def find_problems(settings: Settings) -> list[Finding]:
         *_bucket_problems(settings),
         *_path_problems(settings),
         *_handler_problems(settings),
+        *(Finding(location, text) for location, text in signing_problems(settings.signing)),
         *(Finding(location, text) for location, text in symfony_problems(settings.symfony)),
     ]
 
@@ -67,6 +69,7 @@ def find_warnings(settings: Settings) -> list[Finding]:
         *_partner_warnings(settings),
         *_room_warnings(settings),
         *_rate_warnings(settings),
+        *(Finding(location, text) for location, text in signing_warnings(settings.signing)),
         *(Finding(location, text) for location, text in symfony_warnings(settings.symfony)),
     ]
 

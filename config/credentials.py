@@ -9,6 +9,7 @@ DIRECTORY_VARIABLE: Final = "CREDENTIALS_DIRECTORY"
 SOURCE_DIRECTORY: Final = Path("/etc/shardworker/passwords")
 UNIT_PREFIX: Final = "password_"
 FORM: Final = re.compile(r"credential:([A-Za-z0-9][A-Za-z0-9_.-]*)")
+KEY_LISTS: Final = (("signing", "key_files"), ("symfony", "sign_key_files"))
 
 
 def put_credentials(tables: Mapping[str, Any], environment: Mapping[str, str]) -> None:
@@ -22,10 +23,11 @@ def put_credentials(tables: Mapping[str, Any], environment: Mapping[str, str]) -
     for section in _with_password(tables):
         if "password_file" in section:
             section["password_file"] = _found(section["password_file"], environment)
-    symfony = tables.get("symfony")
-    files = symfony.get("sign_key_files") if isinstance(symfony, dict) else None
-    if isinstance(files, list):
-        files[:] = [_found(file, environment) for file in files]
+    for name, key in KEY_LISTS:
+        table = tables.get(name)
+        files = table.get(key) if isinstance(table, dict) else None
+        if isinstance(files, list):
+            files[:] = [_found(file, environment) for file in files]
 
 
 def _found(value: Any, environment: Mapping[str, str]) -> Any:

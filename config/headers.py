@@ -31,7 +31,8 @@ class OwnHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `folded` keeps the producer's attributes for which SQS's ten have no room beside ours; `folded_others`
     those that are no strings, with their type, bytes in base64. Where they are too large for a message, all
     lie in the bucket for claim checks, under `attributes_key`. `replaced` keeps those whose place is taken by
-    others that are for Symfony's consumers; None: there was none of that name.
+    others that are for Symfony's consumers; None: there was none of that name. `signature` is the one field
+    that producers write, too.
     """
 
     run: Run | None = None
@@ -51,6 +52,7 @@ class OwnHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
     folded_others: dict[str, tuple[str, str]] = {}
     replaced: dict[str, tuple[str, str] | None] = {}
     attributes_key: str | None = None
+    signature: str | None = None
 
 
 def read_headers(attributes: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from config.measures import Duration, Size
 from config.rate_limits import RateLimits
 from config.row_forms import DateForm, Encoding, Separator
 from config.section import Section, Whole
+from config.signing import Signing
 from config.symfony import Symfony
 
 LISTEN_PATTERN: Final = r"^([0-9.]+|\[[0-9a-fA-F:.]+\]|localhost):[0-9]{1,5}(-[0-9]{1,5})?$"
@@ -237,6 +238,7 @@ class Settings(Section):
     rate_limits: RateLimits = RateLimits()
     inbox: Inbox = Inbox()
     attachments: Attachments = Attachments()
+    signing: Signing = Signing()
     symfony: Symfony = Symfony()
     logging: Logging = Logging()
     metrics: Metrics = Metrics()

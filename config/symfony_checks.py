@@ -8,6 +8,7 @@ from config import text
 from config.job import WIRE_FIELDS
 from config.problems import Location, found, unknown_name
 from config.result import Result
+from config.signing_checks import key_file_problems, missing_key
 from config.symfony import REST, Symfony, SymfonyMessage
 
 CLASSES: Final = re.compile(r"[^*]+\\\*|\*|[^*]+")
@@ -135,11 +136,5 @@ def _signing_problems(symfony: Symfony) -> Problems:
         if not CLASSES.fullmatch(name):
             yield ("symfony", "signed_types", index), f"expected {CLASS_FORMS}, found {found(name)}"
     if symfony.signed_types and not symfony.sign_key_files:
-        yield (
-            ("symfony", "signed_types"),
-            "expected a key beside it in sign_key_files, found none: no message could be verified",
-        )
-    for index, file in enumerate(symfony.sign_key_files):
-        if not file.is_absolute():
-            wanted = "an absolute path or credential:NAME"
-            yield ("symfony", "sign_key_files", index), f"expected {wanted}, found {found(str(file))}"
+        yield ("symfony", "signed_types"), missing_key("sign_key_files")
+    yield from key_file_problems(("symfony", "sign_key_files"), symfony.sign_key_files)

@@ -38,7 +38,7 @@ from worker.receiver import Polling, Receiver
 from worker.routing import Router
 from worker.running_results import RunningResults
 from worker.settler import Outlets, Settler
-from worker.symfony.signatures import Signatures
+from worker.signing_jobs import JobSignatures
 from worker.tasks import Task
 from worker.time_limits import TimeLimits
 from worker.transports.base import Transport
@@ -82,7 +82,7 @@ class Assembly:
     shards: Shards
     directory: OpenDirectory
     fetcher: AttachmentFetcher
-    signatures: Signatures
+    signatures: JobSignatures
     tally: Tally
 
 
@@ -130,8 +130,8 @@ class _Assembler:
         store = open_object_store(settings.queues, settings.worker.prepare_threads + 1, tally)
         fetcher = AttachmentFetcher(store, settings.attachments, self._attachment_directory(), stop)
         queues = self._open_queues(tally)
-        signatures = Signatures(settings.symfony)
-        letters = open_letters(settings, store, instance_name(), clock, signatures)
+        signatures = JobSignatures(settings.signing, settings.symfony)
+        letters = open_letters(settings, store, instance_name(), clock, signatures.symfony)
         settler = self._settler(queues, letters, tally)
         opened = open_directory(settings, DirectoryLog(), clock.monotonic, lambda: clock.now().timestamp())
         directory = opened.directory

@@ -47,7 +47,7 @@ def run_daemon(settings: Settings, options: ConsumeOptions, load: Load) -> int:
         BadQueueUrl: a queue's URL has a form that no transport knows.
         DirectoryImportFailed: the directory's function cannot be imported.
         AttachmentsUnavailable: the directory for attachments cannot be written to.
-        SignKeyUnreadable: a key for signatures cannot be read.
+        SignKeyUnusable: a key for signatures cannot be read, or is too short.
     """
     faulthandler.enable()
     manager = ServiceManager.taken_from(os.environ, os.getpid())

@@ -14,9 +14,10 @@ from config.job import CustomerId as CustomerIdType
 from config.stamps import NO_STAMPS, Stamps
 from config.symfony import Symfony
 from worker.held import Held
+from worker.signing import read_signature
+from worker.signing_jobs import Believed, JobSignatures, Received
 from worker.symfony.php_bodies import REASON, is_php_serialized
-from worker.symfony.reading import UnknownClass, job_fields, origin, read_fields
-from worker.symfony.signatures import Signatures
+from worker.symfony.reading import Read, UnknownClass, faultless, origin, read_fields
 from worker.trace import Trace, trace_of
 
 CLOCK_SKEW_MAXIMUM: Final = timedelta(minutes=5)
@@ -29,7 +30,8 @@ RETRY_TIMES: Final = ("retried_at", "renewed_at")
 class Envelope:
     """A job with what its headers say: the run, the type and when it was first sent.
 
-    `sent_at` is this message's own time of sending, `own` what of our header can be true at its receive.
+    `sent_at` is this message's own time of sending, `own` what of our header can be true at its receive,
+    `issued_at` from when the message is by its signature.
     """
 
     job: Job
@@ -41,6 +43,7 @@ class Envelope:
     trace: Trace | None = None
     trace_header: str | None = None
     stamps: Stamps = NO_STAMPS
+    issued_at: datetime | None = None
 
     @property
     def retry_count(self) -> int:
@@ -52,8 +55,10 @@ class Envelope:
         """The earliest moment that a copy of the job can have run; an operator may have set it anew."""
         if self.own.renewed_at is not None:
             return self.own.renewed_at
-        begun = self.job.schedule.trigger_at if self.job.schedule else self.job.submitted_at
-        return min(self.first_sent_at, begun) if begun else self.first_sent_at
+        if self.job.schedule:
+            return min(self.first_sent_at, self.job.schedule.trigger_at)
+        told = (self.first_sent_at, self.job.submitted_at, self.issued_at)
+        return min(moment for moment in told if moment is not None)
 
     @property
     def asked_at(self) -> datetime:
@@ -81,7 +86,9 @@ class Identity:
         return {"job": self.job_id} | ({} if self.trace is None else {"trace_id": self.trace.trace_id})
 
 
-def open_envelope(body: str, held: Held, symfony: Symfony, signatures: Signatures | None = None) -> Envelope:
+def open_envelope(
+    body: str, held: Held, symfony: Symfony, signatures: JobSignatures | None = None
+) -> Envelope:
     """The envelope of a delivery, whose body may have come by claim check.
 
     Without `signatures` none is verified: who only looks at messages has no keys.
@@ -94,12 +101,23 @@ def open_envelope(body: str, held: Held, symfony: Symfony, signatures: Signature
     attributes = held.delivery.headers
     found = read_own_header(attributes)
     headers = unfolded(attributes, found)
-    if signatures is not None:
-        signatures.check_class(body, headers)
-    own = _believable(found, held.received_at)
-    job = _job(_fields(body), headers.get(TYPE_HEADER), symfony)
-    if signatures is not None:
-        signatures.check_job_type(job.type, body, headers)
+    class_name = headers.get(TYPE_HEADER)
+
+    def verified(fields: dict[str, Any]) -> Believed:
+        if signatures is None:
+            return Believed(found, stamps=True)
+        return signatures.check(Received(body, headers, found, fields))
+
+    try:
+        read = _read_body(body, class_name, symfony)
+    except BadMessage:
+        # Who may not be believed is not even told what is wrong.
+        verified(readable_fields(body, attributes, symfony))
+        raise
+    believed = verified(read.fields)
+    own = _believable(believed.own, held)
+    job = _job(read, class_name, symfony)
+    signature = read_signature(own.signature)
     return Envelope(
         job=job,
         job_type=job.type,
@@ -109,13 +127,14 @@ def open_envelope(body: str, held: Held, symfony: Symfony, signatures: Signature
         sent_at=held.delivery.sent_at,
         trace=trace_of(held.delivery),
         trace_header=held.delivery.trace_header,
-        stamps=Stamps.read(headers) or NO_STAMPS,
+        stamps=(Stamps.read(headers) if believed.stamps else None) or NO_STAMPS,
+        issued_at=None if signature is None else signature.issued_at,
     )
 
 
 def asked_at(held: Held) -> datetime:
     """When somebody last asked for what is in the message, whether it is a job or not."""
-    own = _believable(read_own_header(held.delivery.headers), held.received_at)
+    own = _believable(read_own_header(held.delivery.headers), held)
     return own.retried_at or first_sent(own, held.delivery.sent_at)
 
 
@@ -173,22 +192,33 @@ def _fields(body: str) -> dict[str, Any]:
         raise
 
 
-def _job(fields: dict[str, Any], class_name: str | None, symfony: Symfony) -> Job:
+def _read_body(body: str, class_name: str | None, symfony: Symfony) -> Read:
+    fields = _fields(body)
+    return Read(fields, {}) if class_name is None else read_fields(fields, class_name, symfony)
+
+
+def _job(read: Read, class_name: str | None, symfony: Symfony) -> Job:
     if class_name is None:
-        return to_job(fields)
+        return to_job(read.fields)
     try:
-        return to_job(job_fields(fields, class_name, symfony))
+        return to_job(faultless(read, class_name))
     except BadMessage as error:
         if isinstance(error, UnknownClass) or not symfony.reads_messages:
             raise
         raise BadMessage(error.code, f"{error} {origin(class_name)}") from error
 
 
-def _believable(own: OwnHeader, received_at: datetime) -> OwnHeader:
-    """The header without retries from the future: whoever sends a message can write our attribute too."""
-    latest = received_at + CLOCK_SKEW_MAXIMUM
-    ahead = {name: None for name in RETRY_TIMES if (getattr(own, name) or latest) > latest}
-    return msgspec.structs.replace(own, **ahead) if ahead else own
+def _believable(own: OwnHeader, held: Held) -> OwnHeader:
+    """The header without what cannot be true: whoever sends a message can write our attribute too.
+
+    That are retries from the future; and on an ordered queue, where nothing is sent anew and what waits holds
+    its group, a moment to wait for.
+    """
+    latest = held.received_at + CLOCK_SKEW_MAXIMUM
+    untrue = {name: None for name in RETRY_TIMES if (getattr(own, name) or latest) > latest}
+    if own.not_before is not None and held.source.is_ordered:
+        untrue["not_before"] = None
+    return msgspec.structs.replace(own, **untrue) if untrue else own
 
 
 def _readable_customers(entries: Any) -> tuple[str, ...]:

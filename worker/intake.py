@@ -29,8 +29,8 @@ from worker.opening import Opener
 from worker.part_files import Admit, place, provide_files
 from worker.refusal import InboxInquiry, Refuse
 from worker.routing import Postpone, Route, Router, TooOld, part_identities
+from worker.signing_keys import BadSignature
 from worker.symfony.reading import UnknownClass
-from worker.symfony.signatures import BadSignature
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from worker.claim_check import is_pointer, resolve
 from worker.envelope import Envelope, Identity, open_envelope, readable_identity
 from worker.held import Held
 from worker.objects import ObjectStore
-from worker.symfony.signatures import Signatures
+from worker.signing_jobs import JobSignatures
 
 CLAIM_CHECK_BYTES_MAXIMUM: Final = 64 * 2**20
 
@@ -15,7 +15,7 @@ CLAIM_CHECK_BYTES_MAXIMUM: Final = 64 * 2**20
 class Opener:
     """Opens deliveries by the settings in force; thread-safe."""
 
-    def __init__(self, settings: Settings, store: ObjectStore, signatures: Signatures) -> None:
+    def __init__(self, settings: Settings, store: ObjectStore, signatures: JobSignatures) -> None:
         self._settings = settings
         self._store = store
         self._signatures = signatures

@@ -12,7 +12,8 @@ from worker.assembly import Assembly
 from worker.lane_rules import lane_rules
 from worker.logs import set_level
 from worker.options import ConsumeOptions
-from worker.symfony.signatures import Signatures, SignKeyUnreadable
+from worker.signing_jobs import JobSignatures
+from worker.signing_keys import SignKeyUnusable
 
 Load = Callable[[], LoadedSettings]
 """Reads the configuration anew; raises `ConfigurationError`."""
@@ -46,10 +47,10 @@ class Reloader:
         try:
             loaded = self._load()
             changes = take_changes(self.settings, loaded.settings)
-            signatures = Signatures(changes.settings.symfony)
+            signatures = JobSignatures(changes.settings.signing, changes.settings.symfony)
             # New shards can still be found faulty: before anything else has changed.
             self._assembly.shards.apply(changes.settings.shards, changes.settings.servers)
-        except (ConfigurationError, BadShardUrl, SignKeyUnreadable) as error:
+        except (ConfigurationError, BadShardUrl, SignKeyUnusable) as error:
             self._refuse(error)
             return
         self._assembly.signatures.become(signatures)
@@ -69,7 +70,7 @@ class Reloader:
             part.apply(settings)
         self._set_concurrency(threads)
 
-    def _refuse(self, error: ConfigurationError | BadShardUrl | SignKeyUnreadable) -> None:
+    def _refuse(self, error: ConfigurationError | BadShardUrl | SignKeyUnusable) -> None:
         problems = list(error.problems) if isinstance(error, ConfigurationError) else [str(error)]
         self.note = "the changed configuration is faulty and not in force"
         log.error("config.refused", problems=problems, msg="Correct it and reload, nothing changed so far.")

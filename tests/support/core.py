@@ -31,7 +31,7 @@ from worker.objects.files import DirectoryStore
 from worker.objects.store import BucketStore
 from worker.opening import Opener
 from worker.routing import Router
-from worker.symfony.signatures import Signatures
+from worker.signing_jobs import JobSignatures
 from worker.tasks import PartTask, Task
 from worker.time_limits import TimeLimits
 
@@ -137,7 +137,8 @@ class Site:
         grants = Grants(self.settings.partners)
         router = Router(self.settings, registry, self.directory, grants, self.fetcher, self.time.clock)
         ways = Ways(self._admit, self._offer_part, self._offer_task, self._settle, lambda _job, _end: None)
-        opener = Opener(self.settings, store, Signatures(self.settings.symfony))
+        signatures = JobSignatures(self.settings.signing, self.settings.symfony)
+        opener = Opener(self.settings, store, signatures)
         return Intake(self.settings, router, self.fetcher, opener, self.shards, ways, self.time.clock)
 
     def receive(self, body: str | dict[str, Any] | None = None, **held: Any) -> Held:

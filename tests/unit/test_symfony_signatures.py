@@ -7,7 +7,8 @@ import pytest
 
 from config.symfony import Symfony
 from tests.support.symfony_letters import CLASS, KEY, key_file
-from worker.symfony.signatures import BadSignature, Signatures, SignKeyUnreadable
+from worker.signing_keys import BadSignature, SignKeyUnusable
+from worker.symfony.signatures import Signatures
 from worker.symfony.signing import sign
 
 BODY = "{}"
@@ -107,7 +108,7 @@ def test_a_file_without_a_key_is_named(tmp_path: Path, content: bytes | None, ca
     """Nothing can be verified without it; an empty key would be one that everybody knows."""
     if content is not None:
         (tmp_path / "key").write_bytes(content)
-    with pytest.raises(SignKeyUnreadable, match=cause) as error:
+    with pytest.raises(SignKeyUnusable, match=cause) as error:
         signatures(tmp_path, sign_key_files=[str(tmp_path / "key")])
 
     assert "sign_key_files" in str(error.value)

@@ -81,7 +81,7 @@ def _run_errors() -> tuple[type[Exception], ...]:
     from shards.directory import DirectoryUnavailable
     from worker.attachments import AttachmentsUnavailable
     from worker.objects import ObjectError
-    from worker.symfony.signatures import SignKeyUnreadable
+    from worker.signing_keys import SignKeyUnusable
     from worker.transports.base import TransportError
 
     return (
@@ -90,6 +90,6 @@ def _run_errors() -> tuple[type[Exception], ...]:
         DirectoryUnavailable,
         AttachmentsUnavailable,
         ObjectError,
-        SignKeyUnreadable,
+        SignKeyUnusable,
         TransportError,
     )

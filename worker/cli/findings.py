@@ -24,7 +24,9 @@ from worker.cli.queue_findings import hold_doubts, link_doubts, name_doubts, ord
 from worker.cli.shard_findings import find_in_shards
 from worker.middleware_names import MiddlewareImportFailed, load_middleware
 from worker.objects import ObjectError
-from worker.symfony.signatures import SignKeyUnreadable, read_key
+from worker.signing_jobs import KEY_BYTES_MINIMUM, KEY_SETTING
+from worker.signing_keys import SignKeyUnusable, read_key
+from worker.symfony.signatures import KEY_SETTING as SYMFONY_KEY_SETTING
 from worker.transports.base import TransportError
 
 SHARDS_AT_ONCE: Final = 8
@@ -97,14 +99,17 @@ def _told(
 
 
 def _sign_keys(settings: Settings) -> Iterator[Finding]:
+    for file in settings.signing.key_files:
+        key_faults = partial(_key_faults, file, KEY_SETTING, KEY_BYTES_MINIMUM)
+        yield from _told("signing key", str(file), key_faults)
     for file in settings.symfony.sign_key_files:
-        yield from _told("signing key", str(file), partial(_key_faults, file))
+        yield from _told("signing key", str(file), partial(_key_faults, file, SYMFONY_KEY_SETTING))
 
 
-def _key_faults(file: Path) -> list[str]:
+def _key_faults(file: Path, setting: str, bytes_minimum: int = 1) -> list[str]:
     try:
-        read_key(file)
-    except SignKeyUnreadable as error:
+        read_key(file, setting, bytes_minimum)
+    except SignKeyUnusable as error:
         return [str(error)]
     return []
 

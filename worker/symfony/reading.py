@@ -41,7 +41,11 @@ def job_fields(fields: dict[str, Any], class_name: str, symfony: Symfony) -> dic
         UnknownClass: nothing says which job type it is.
         BadMessage: two of its fields are the same field of the job.
     """
-    read = read_fields(fields, class_name, symfony)
+    return faultless(read_fields(fields, class_name, symfony), class_name)
+
+
+def faultless(read: Read, class_name: str) -> dict[str, Any]:
+    """The fields that were read of a message of this class; raises as `job_fields`."""
     if not has_type(read.fields) and "type" not in read.faults:
         raise UnknownClass(class_name)
     if read.faults:

@@ -1,24 +1,14 @@
 """Which messages have to be signed, and the keys: what is not signed right is believed in nothing."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from config.headers import TYPE_HEADER
-from config.job import BadMessage
 from config.symfony import Symfony
+from worker.signing_keys import BadSignature, read_key
 from worker.symfony.signing import covers_body_alone, is_signed_right, sign
 
-
-class SignKeyUnreadable(Exception):
-    """A file of `[symfony] sign_key_files` holds no key that can be read; the text says which and why."""
-
-
-class BadSignature(BadMessage):
-    """A message that must be signed is not, or not right: it goes to the failure queue, never answered."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__("bad_signature", reason)
+KEY_SETTING: Final = "symfony.sign_key_files"
 
 
 class Signatures:
@@ -32,7 +22,7 @@ class Signatures:
         """Read the keys.
 
         Raises:
-            SignKeyUnreadable: one of the files cannot be read, or holds none.
+            SignKeyUnusable: one of the files cannot be read, or holds no key.
         """
         self._state = _read(section)
 
@@ -93,22 +83,8 @@ class _State(NamedTuple):
 def _read(section: Symfony) -> _State:
     leading = section.all_types
     unsigned = {kind for name, kind in leading.items() if not section.must_be_signed(name)}
-    keys = tuple(map(read_key, section.sign_key_files))
+    keys = tuple(read_key(file, KEY_SETTING) for file in section.sign_key_files)
     return _State(keys, section, frozenset(leading.values()) - unsigned)
-
-
-def read_key(file: Path) -> bytes:
-    """The key in a file, without white space around it; raises `SignKeyUnreadable`."""
-    try:
-        key = file.read_bytes().strip()
-    except OSError as error:
-        raise SignKeyUnreadable(
-            f"symfony.sign_key_files: {file} cannot be read ({error.strerror}): without the key no message "
-            "can be verified. Put the key there, as text, for this user to read."
-        ) from error
-    if not key:
-        raise SignKeyUnreadable(f"symfony.sign_key_files: {file} is empty. Put the key there, as text.")
-    return key
 
 
 def _is_right(body: str, headers: Mapping[str, str], keys: Sequence[bytes]) -> bool:
