@@ -33,6 +33,7 @@ class MariaDBLoader:
     """
 
     takes_arrays = False
+    takes_csv = False
 
     def __init__(self, target: Target) -> None:
         self._target = target
