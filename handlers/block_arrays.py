@@ -1,76 +1,108 @@
-"""Blocks of CSV read and checked by pyarrow: the extra `fast`, for PostgreSQL's binary COPY."""
+"""What pyarrow read of a block, checked and made columns of: the extra `fast`.
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+The patterns of `array_patterns` say what values look like; what they cannot say is checked here.
+"""
 
-from handlers.csv_blocks import CsvBlock
-from handlers.row_files import CsvFile
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from handlers.row_model import RowField, RowModel
 from handlers.table_rows import TableRow
 from shards.column_blocks import Columns
 from shards.column_texts import TextRule
 
-ArraysReader = Callable[[CsvBlock], Columns | None]
-
 FIELD_BYTES_MAXIMUM: Final = 131_072
-"""Python's own reader takes no longer field; where there may be one, it decides."""
+"""Python's own reader of CSV takes no longer field; where there may be one, it decides."""
 DECIMAL_DIGITS_MAXIMUM: Final = 38
 INTEGER_BITS: Final = (16, 32, 64)
+FIRST_DAY: Final = -719_162
+"""The first day of the year 1, with which Python's dates begin, counted from 1970."""
+DAY_MICROSECONDS: Final = 86_400 * 10**6
 
 
-def arrays_reader(file: CsvFile[TableRow], rules: Sequence[TextRule]) -> ArraysReader | None:
-    """What makes pyarrow's arrays of the file's blocks; None where a column has no type of pyarrow's.
-
-    For a block in which anything is not surely right, it gives None.
-    """
-    types = [_arrow_type(rule) for rule in rules]
-    if len(types) < 2 or any(type_ is None for type_ in types):  # noqa: PLR2004 - an empty line is a row of one
-        return None
-    return _Arrays(file, rules, types).columns
-
-
-class _Arrays:
-    def __init__(self, file: CsvFile[TableRow], rules: Sequence[TextRule], types: Sequence[Any]) -> None:
-        import pyarrow as pa
-        from pyarrow import csv
-
-        self._names = tuple(field.name for field in file.columns)
-        self._columns = list(zip(file.columns, rules, types, strict=True))
-        self._schema = pa.schema(list(zip(self._names, types, strict=True)))
-        self._parse = csv.ParseOptions(
-            delimiter=file.separator, newlines_in_values=True, ignore_empty_lines=True
-        )
-        self._convert = csv.ConvertOptions(
-            column_types=dict.fromkeys(self._names, pa.string()),
-            strings_can_be_null=True,
-            null_values=[""],
-        )
-
-    def columns(self, block: CsvBlock) -> Columns | None:
-        import pyarrow as pa
-
-        if block.data is None or b"\0" in block.data:
-            return None
-        try:
-            table = self._read(block.data)
-            arrays = [
-                _checked(table.column(place).combine_chunks(), *column)
-                for place, column in enumerate(self._columns)
-            ]
-        except (pa.ArrowException, _Doubtful):
-            return None
-        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
-        return Columns(self._names, batch.num_rows, arrays=batch) if batch.num_rows else None
-
-    def _read(self, data: bytes) -> Any:
-        import pyarrow as pa
-        from pyarrow import csv
-
-        options = csv.ReadOptions(use_threads=False, column_names=list(self._names), block_size=len(data) + 1)
-        return csv.read_csv(pa.BufferReader(data), options, self._parse, self._convert)
-
-
-class _Doubtful(Exception):
+class Doubtful(Exception):
     """Something is not surely right."""
+
+
+class ArrayColumn(NamedTuple):
+    """A column of a file: its field, its rule and pyarrow's type for it."""
+
+    field: RowField
+    rule: TextRule
+    type: Any
+
+
+class Owner(NamedTuple):
+    """The column that has the same value in each row, whether the file has it or not."""
+
+    column: ArrayColumn
+    value: Any
+
+    def array(self, named: Any | None, count: int) -> Any:
+        """The column for so many rows; `named` is what the file says.
+
+        Raises:
+            Doubtful: a row names another owner.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        value = pa.scalar(self.value, self.column.type)
+        if named is not None and not _all(pc.equal(named, value)):
+            raise Doubtful
+        return pa.repeat(value, count)
+
+
+def array_columns(fields: Iterable[RowField], rules: Mapping[str, TextRule]) -> list[ArrayColumn] | None:
+    """The fields as columns of arrays; None where pyarrow has no type for one, or no way to read it."""
+    columns = []
+    for field in fields:
+        rule = rules.get(field.name)
+        type_ = None if rule is None or field.is_configured else _arrow_type(rule)
+        if rule is None or type_ is None:
+            return None
+        columns.append(ArrayColumn(field, rule, type_))
+    return columns
+
+
+def owner_of(model: RowModel[TableRow], rules: Mapping[str, TextRule]) -> Owner | None:
+    """The owner of the model's rows, if they have one; raises `Doubtful` where pyarrow has no type for it."""
+    if model.owner is None:
+        return None
+    name, value = model.owner
+    columns = array_columns([model.fields[name]], rules)
+    if columns is None:
+        raise Doubtful
+    return Owner(columns[0], value)
+
+
+def fits(data: bytes, pattern: str) -> bool:
+    """Whether the bytes fit the pattern; raises pyarrow's error for a pattern that is too large."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    fitting: bool = pc.match_substring_regex(pa.scalar(data, pa.binary()), pattern).as_py()
+    return fitting
+
+
+def as_columns(columns: Iterable[ArrayColumn], table: Any, owner: Owner | None) -> Columns:
+    """The columns of a table that pyarrow read, in their order.
+
+    Raises:
+        Doubtful: a value is not surely right.
+        pyarrow.ArrowException: a value cannot be one of its column's type.
+    """
+    import pyarrow as pa
+
+    arrays = {
+        column.field.name: _checked(table.column(place).combine_chunks(), column)
+        for place, column in enumerate(columns)
+    }
+    if owner is not None:
+        name = owner.column.field.name
+        arrays[name] = owner.array(arrays.get(name), table.num_rows)
+    batch = pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
+    return Columns(tuple(arrays), batch.num_rows, arrays=batch)
 
 
 def _arrow_type(rule: TextRule) -> Any:
@@ -78,8 +110,7 @@ def _arrow_type(rule: TextRule) -> Any:
 
     match rule.kind:
         case "integer":
-            bits = rule.bounds[1].bit_length() + 1
-            return pa.type_for_alias(f"int{bits}") if bits in INTEGER_BITS and rule.bounds[0] < 0 else None
+            return _integer_type(*rule.bounds)
         case "decimal":
             digits = rule.digits
             return pa.decimal128(*digits) if digits and digits[0] <= DECIMAL_DIGITS_MAXIMUM else None
@@ -92,48 +123,57 @@ def _arrow_type(rule: TextRule) -> Any:
     return None
 
 
-def _checked(array: Any, field: Any, rule: TextRule, type_: Any) -> Any:
+def _integer_type(lowest: int, highest: int) -> Any:
+    import pyarrow as pa
+
+    enough = (bits for bits in INTEGER_BITS if -(2 ** (bits - 1)) <= lowest and highest < 2 ** (bits - 1))
+    return next((pa.type_for_alias(f"int{bits}") for bits in enough), None)
+
+
+def _checked(array: Any, column: ArrayColumn) -> Any:
     import pyarrow.compute as pc
 
-    if array.null_count and not field.nullable:
-        if rule.kind != "text":
-            raise _Doubtful
-        array = pc.fill_null(array, "")
-    if rule.kind == "text":
-        _check_text(array, rule)
-        return array
-    if not _all(pc.match_substring_regex(array, f"^(?:{rule.pattern})$")):
-        raise _Doubtful
-    if rule.kind in {"date", "datetime", "zoned"}:
-        _check_years(array)
-    return array.cast(type_)
+    if array.type != column.type:
+        array = array.cast(column.type)
+    match column.rule.kind:
+        case "text":
+            if array.null_count and not column.field.nullable:
+                array = pc.fill_null(array, "")
+            _check_text(array, column.rule)
+        case "integer":
+            _check_bounds(array, *column.rule.bounds)
+        case "date":
+            _check_bounds(array.view("int32"), FIRST_DAY)
+        case "datetime" | "zoned":
+            _check_bounds(array.view("int64"), FIRST_DAY * DAY_MICROSECONDS)
+    return array
 
 
 def _check_text(array: Any, rule: TextRule) -> None:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     longest = pc.max(pc.binary_length(array)).as_py() or 0
     if longest > FIELD_BYTES_MAXIMUM:
-        raise _Doubtful
+        raise Doubtful
     if rule.choices is not None:
-        import pyarrow as pa
-
-        if not _all(pc.is_in(array, pa.array(sorted(rule.choices)), skip_nulls=False)):
-            raise _Doubtful
+        if not _all(pc.is_in(array.drop_null(), pa.array(sorted(rule.choices)))):
+            raise Doubtful
         return
     maximum = rule.characters_maximum
     # a text has no more characters than bytes
     if maximum is not None and longest > maximum and pc.max(pc.utf8_length(array)).as_py() > maximum:
-        raise _Doubtful
+        raise Doubtful
 
 
-def _check_years(array: Any) -> None:
+def _check_bounds(array: Any, lowest: int, highest: int | None = None) -> None:
     import pyarrow.compute as pc
 
-    # Python's dates begin with the year 1
-    earliest = pc.min(array).as_py()
-    if earliest is not None and earliest < "0001":
-        raise _Doubtful
+    found = pc.min_max(array).as_py()
+    if found["min"] is None:
+        return
+    if found["min"] < lowest or (highest is not None and found["max"] > highest):
+        raise Doubtful
 
 
 def _all(matches: Any) -> bool:

@@ -10,6 +10,8 @@ from sqlalchemy import Connection
 from config.settings import InsertHandler
 from handlers.block_columns import csv_columns, json_columns
 from handlers.contract import LocalAttachment, PartContext
+from handlers.csv_arrays import csv_arrays
+from handlers.json_arrays import json_arrays
 from handlers.row_bytes import Unreadable, utf8_stream
 from handlers.row_faults import RowFaults
 from handlers.row_files import Block, CsvFile, JsonFile, RowFile
@@ -148,8 +150,21 @@ class _FileLoad:
 
 def _columns_of(file: RowFile[TableRow], model: RowModel[TableRow], loader: BlockLoader) -> ColumnsOf | None:
     if isinstance(file, CsvFile):
-        return csv_columns(file, model, loader)
-    return json_columns(model, loader)
+        return _csv_columns(file, model, loader)
+    from_texts = json_columns(model, loader)
+    from_arrays = json_arrays(model, loader.rules) if loader.takes_arrays else None
+    if from_arrays is None:
+        return from_texts
+    return lambda block: from_arrays(block) or from_texts(block)
+
+
+def _csv_columns(file: CsvFile[TableRow], model: RowModel[TableRow], loader: BlockLoader) -> ColumnsOf | None:
+    from_texts = csv_columns(file, model, loader)
+    read = csv_arrays(file, model, loader.rules) if loader.takes_arrays else None
+    if read is None or from_texts is None:
+        return from_texts
+    file.read_whole_by(read)
+    return lambda block: block.columns or from_texts(block)
 
 
 def _ahead(blocks: Iterator[Ready]) -> Generator[Ready, None, None]:

@@ -1,0 +1,103 @@
+"""Blocks of JSON Lines read by pyarrow, where they surely mean the same to it as to the slow way.
+
+They do where all lines of a block have the same names in the same order, and values that are written in the
+usual form.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from handlers.array_patterns import json_pattern
+from handlers.block_arrays import ArrayColumn, Doubtful, Owner, array_columns, as_columns, fits, owner_of
+from handlers.json_blocks import JsonBlock
+from handlers.row_model import UNREADABLE, RowModel
+from handlers.table_rows import TableRow
+from shards.column_blocks import Columns
+from shards.column_texts import Kind, TextRule
+
+ReadJson = Callable[[JsonBlock], Columns | None]
+
+READ_AS_TEXT: frozenset[Kind] = frozenset({"date", "datetime", "zoned"})
+
+
+def json_arrays(model: RowModel[TableRow], rules: Mapping[str, TextRule]) -> ReadJson | None:
+    """What makes arrays of the file's blocks; None where the owner's column has no type of pyarrow's.
+
+    For a block in which anything is not surely right, it gives None.
+    """
+    try:
+        return _JsonArrays(model, rules, owner_of(model, rules)).read
+    except Doubtful:
+        return None
+
+
+class _JsonArrays:
+    def __init__(self, model: RowModel[TableRow], rules: Mapping[str, TextRule], owner: Owner | None) -> None:
+        self._fields = model.fields
+        self._required = {field.name for field in model.fields.values() if field.required}
+        self._rules = rules
+        self._owner = owner
+        self._first_line = msgspec.json.Decoder(dict[str, msgspec.Raw])
+        self._names: tuple[str, ...] | None = None
+        self._lines: _Lines | None = None
+
+    def read(self, block: JsonBlock) -> Columns | None:
+        import pyarrow as pa
+
+        data = block.data if block.data.endswith(b"\n") else block.data + b"\n"
+        lines = self._lines_like(data[: data.find(b"\n")])
+        if lines is None:
+            return None
+        try:
+            return lines.columns(data, self._owner)
+        except (pa.ArrowException, Doubtful):
+            return None
+
+    def _lines_like(self, first: bytes) -> "_Lines | None":
+        try:
+            names = tuple(self._first_line.decode(first))
+        except UNREADABLE:
+            return None
+        if names != self._names:
+            self._names, self._lines = names, self._lines_of(names)
+        return self._lines
+
+    def _lines_of(self, names: tuple[str, ...]) -> "_Lines | None":
+        if not self._required <= set(names) <= self._fields.keys():
+            return None
+        columns = array_columns([self._fields[name] for name in names], self._rules)
+        return _Lines(columns) if columns else None
+
+
+class _Lines:
+    """Lines of objects with these columns in this order."""
+
+    def __init__(self, columns: Sequence[ArrayColumn]) -> None:
+        import pyarrow as pa
+        from pyarrow import json
+
+        self._columns = columns
+        self._pattern = json_pattern(columns)
+        types = [pa.string() if column.rule.kind in READ_AS_TEXT else column.type for column in columns]
+        names = [column.field.name for column in columns]
+        self._parse = json.ParseOptions(
+            explicit_schema=pa.schema(list(zip(names, types, strict=True))), unexpected_field_behavior="error"
+        )
+
+    def columns(self, data: bytes, owner: Owner | None) -> Columns | None:
+        """The lines; raises `Doubtful` or pyarrow's error where they are not surely right."""
+        if not fits(data, self._pattern):
+            return None
+        table = self._table(data)
+        for column in table.columns:
+            column.validate(full=True)  # pyarrow takes whatever bytes stand between quotes
+        return as_columns(self._columns, table, owner)
+
+    def _table(self, data: bytes) -> Any:
+        import pyarrow as pa
+        from pyarrow import json
+
+        options = json.ReadOptions(use_threads=False, block_size=len(data) + 1)
+        return json.read_json(pa.BufferReader(data), options, self._parse)
