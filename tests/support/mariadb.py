@@ -123,6 +123,13 @@ class MariaDBServer:
             self._process.wait()
             self._process = None
 
+    def stop(self) -> None:
+        """Stop the server in good order."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS_MAXIMUM
         while not self._answers():

@@ -80,6 +80,9 @@ class PostgreSQLServer:
 
     def kill(self) -> None:
         """Kill the server as a machine that goes down does: no warning, no last words."""
+        server, *_ = self.processes()
+        # one that stands still begins no process, and lets none that has ended go: all can be killed
+        os.kill(server, signal.SIGSTOP)
         processes = self.processes()
         for process in processes:
             os.kill(process, signal.SIGKILL)
