@@ -15,7 +15,7 @@ export PYTHON
 export PREFIX DESTDIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-twice check format bench bench-bulk bench-sick bench-shards bench-customers bench-shared bench-urgent install uninstall clean
+.PHONY: help venv demo test test-twice check format bench bench-bulk bench-sick bench-shards bench-customers bench-shared bench-urgent soak install uninstall clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test: $(STAMP)  ## Run every test.
 
 test-twice: $(STAMP)  ## Run every test, and three that failed at most once more, alone: CI's verdict.
 	$(BIN)/python -m tests.support.second_look $(TEST_OPTIONS)
+
+soak: $(STAMP)  ## Send 20,000 jobs through workers, databases and queues that fail, and audit each: some 15 minutes. SEED=... replays.
+	$(BIN)/python -m tests.soak --jobs 20000 --kills 55 --restarts 22 $(if $(SEED),--seed $(SEED))
 
 check: $(STAMP)  ## Check style, types and import directions.
 	$(BIN)/ruff check .
