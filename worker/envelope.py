@@ -101,22 +101,9 @@ def open_envelope(
     attributes = held.delivery.headers
     found = read_own_header(attributes)
     headers = unfolded(attributes, found)
-    class_name = headers.get(TYPE_HEADER)
-
-    def verified(fields: dict[str, Any]) -> Believed:
-        if signatures is None:
-            return Believed(found, stamps=True)
-        return signatures.check(Received(body, headers, found, fields))
-
-    try:
-        read = _read_body(body, class_name, symfony)
-    except BadMessage:
-        # Who may not be believed is not even told what is wrong.
-        verified(readable_fields(body, attributes, symfony))
-        raise
-    believed = verified(read.fields)
+    read, believed = _verified(Received(body, headers, found, {}), attributes, symfony, signatures)
     own = _believable(believed.own, held)
-    job = _job(read, class_name, symfony)
+    job = _job(read, headers.get(TYPE_HEADER), symfony)
     signature = read_signature(own.signature)
     return Envelope(
         job=job,
@@ -190,6 +177,25 @@ def _fields(body: str) -> dict[str, Any]:
         if is_php_serialized(body):
             raise BadMessage("php_serialized", REASON) from None
         raise
+
+
+def _verified(
+    received: Received, attributes: Mapping[str, str], symfony: Symfony, signatures: JobSignatures | None
+) -> tuple[Read, Believed]:
+    """The body's fields, by the names that a job's have, and what of the headers is believed."""
+
+    def believed(fields: dict[str, Any]) -> Believed:
+        if signatures is None:
+            return Believed(received.own, stamps=True)
+        return signatures.check(received._replace(fields=fields))
+
+    try:
+        read = _read_body(received.body, received.headers.get(TYPE_HEADER), symfony)
+    except BadMessage:
+        # Who may not be believed is not told what is wrong with a body either.
+        believed(readable_fields(received.body, attributes, symfony))
+        raise
+    return read, believed(read.fields)
 
 
 def _read_body(body: str, class_name: str | None, symfony: Symfony) -> Read:

@@ -1,5 +1,6 @@
 """The messages that the worker writes: results, dead letters, retries and copies, each for one queue."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -28,6 +29,10 @@ OWN_ATTRIBUTES: Final = 1
 OWN_ATTRIBUTES_OFFLOADED: Final = 2
 REASON_CHARACTERS_MAXIMUM: Final = 500
 RUN_MAXIMUM: Final = 2_147_483_647
+
+
+SignAgain = Callable[[Mapping[str, Attribute], OwnHeader, OwnHeader], OwnHeader]
+"""Signs a message that is sent again, by its attributes, our header as it was, and as it will be."""
 
 
 class TooLarge(Exception):
@@ -105,10 +110,13 @@ class Letters:
         stamped = self._stamped(queue, original, header, failure)
         return stamped or self._plain(queue, original, header, delivery.message_id)
 
-    def retry(self, queue: Transport, letter: Delivery, *, renew: bool) -> Message:
+    def retry(
+        self, queue: Transport, letter: Delivery, sign: SignAgain | None = None, *, renew: bool
+    ) -> Message:
         """The message of the failure queue as it is sent again: in its next run if it was answered.
 
-        With `renew` its age counts from now. Raises as `result`, and `CannotRetry`.
+        With `renew` its age counts from now; its signature stays as it is, or is what `sign` makes of it.
+        Raises as `result` and `sign`, and `CannotRetry`.
         """
         found = read_own_header(letter.headers)
         now = self.clock.now()
@@ -118,8 +126,10 @@ class Letters:
             first_sent_at=first_sent(found, letter.sent_at),
             retried_at=now,
             renewed_at=now if renew else found.renewed_at,
+            signature=found.signature,
         )
         attributes = self._original_attributes(letter, found)
+        header = header if sign is None else sign(attributes, found, header)
         original = Message(
             letter.body,
             attributes,

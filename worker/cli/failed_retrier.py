@@ -12,10 +12,12 @@ from worker.cli.errors import CommandError
 from worker.cli.failed_messages import FailedMessage
 from worker.cli.failed_queue import Taking
 from worker.cli.failed_report import Line
+from worker.cli.failed_signing import Resigning
 from worker.envelope import open_envelope
 from worker.held import Held
-from worker.letters import CannotRetry, Letters, TooLarge
+from worker.letters import CannotRetry, Letters, SignAgain, TooLarge
 from worker.objects import ObjectError
+from worker.signing_jobs import JobSignatures
 from worker.transports.base import Delivery, Faults, Message, Transport, TransportError
 
 TOO_OLD = (
@@ -76,7 +78,10 @@ class Retrier:
     def __init__(
         self, settings: Settings, letters: Letters, targets: Targets, *, too_old: bool, dry_run: bool
     ) -> None:
+        """Read the keys, if the worker signs; raises `SignKeyUnusable`."""
         self._settings = settings
+        signs = bool(settings.signing.key_files)
+        self._signatures = JobSignatures(settings.signing, settings.symfony) if signs else None
         self._letters = letters
         self._targets = targets
         self._too_old = too_old
@@ -103,9 +108,12 @@ class Retrier:
         return self._written(failed, target, renew=True)
 
     def _written(self, failed: FailedMessage, target: Transport, *, renew: bool) -> Ready:
-        again = self._letters.retry(target, failed.delivery, renew=renew)
+        again = self._letters.retry(target, failed.delivery, self._sign_again(failed), renew=renew)
         now = self._letters.clock.now()
         return Ready(failed, again, Delivery("", "", again.body, again.attributes, 1, now))
+
+    def _sign_again(self, failed: FailedMessage) -> SignAgain | None:
+        return None if self._signatures is None else Resigning(self._settings, self._signatures, failed)
 
     def _is_too_old(self, ready: Ready, target: Transport) -> bool:
         """Whether a worker would bury it as `too_old`, by the worker's own rule."""

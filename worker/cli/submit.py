@@ -16,10 +16,10 @@ from config.settings import Settings
 from worker.claim_check import offload
 from worker.cli.common import ConfigOption, open_queue, open_settings, open_store, to_duration
 from worker.cli.errors import CommandError
+from worker.clock import Clock
 from worker.ordering import submitted
-from worker.symfony.header_map import fold
+from worker.signing_jobs import JobSignatures
 from worker.symfony.reading import job_fields
-from worker.symfony.signatures import Signatures
 from worker.transports.base import Message, Transport
 from worker.transports.limits import message_size
 
@@ -109,7 +109,7 @@ def submit(
     text = _read(file)
     form = Form(settings, class_name)
     prepared = _prepare_lines(form, text) if lines else [_prepare(form, text, files)]
-    signatures = Signatures(settings.symfony)
+    signatures = JobSignatures(settings.signing, settings.symfony)
     with open_queue(settings.queues.request[0], settings) as queue:
         if delay and queue.is_ordered:
             raise CommandError(
@@ -171,11 +171,12 @@ def _attachment(
 
 
 def _message(
-    settings: Settings, signatures: Signatures, queue: Transport, job: Job, uploads: list[Upload]
+    settings: Settings, signatures: JobSignatures, queue: Transport, job: Job, uploads: list[Upload]
 ) -> Message:
     """The message for a job, after its files have been stored; by claim check where it is too large."""
     body = encode_job(job)
-    message = Message(body, fold(signatures.sign_job(job.type, body)), group=job.partner_id)
+    attributes = signatures.sign_job(job.type, body, int(Clock().now().timestamp()))
+    message = Message(body, attributes, group=job.partner_id)
     too_large = message_size(message) > queue.message_bytes_maximum
     bucket = settings.queues.claim_check_bucket
     if too_large and bucket is None:

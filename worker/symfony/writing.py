@@ -59,7 +59,7 @@ class SymfonyWriter:
         """
         if not self._section.failure_stamps:
             return None
-        headers = _headers(attributes)
+        headers = headers_in(attributes)
         signed = SIGNATURE_HEADER in headers
         if signed and not self._signatures.are_right(body, headers):
             return None
@@ -106,6 +106,7 @@ def _result_headers(section: Symfony) -> dict[str, str]:
     return {**headers, STAMP_PREFIX + BUS_NAME: json.dumps([{"busName": section.bus}], separators=(",", ":"))}
 
 
-def _headers(attributes: Mapping[str, Attribute]) -> dict[str, str]:
+def headers_in(attributes: Mapping[str, Attribute]) -> dict[str, str]:
+    """The headers that a reader finds in a message's attributes."""
     strings = {name: one.value for name, one in attributes.items() if one.data_type == "String"}
     return read_headers({name: value for name, value in strings.items() if isinstance(value, str)})
