@@ -16,6 +16,9 @@ MESSAGE_CHARACTERS_MAXIMUM: Final = 1000
 NAME_CHARACTERS_MAXIMUM: Final = 255
 DETAILS_MAXIMUM: Final = 100
 WAITING_MAXIMUM: Final = 100
+TABLES_MAXIMUM: Final = 20
+"""Of so many tables a dry run tells by name what would change; of the others together, under no name."""
+
 RESULT_BYTES_MAXIMUM: Final = 64 * 1024
 
 Status = Literal["running", "succeeded", "partial", "failed", "rejected"]
@@ -51,12 +54,26 @@ class Error(Struct, frozen=True, kw_only=True):
     details: Annotated[tuple[ErrorDetail, ...], Meta(max_length=DETAILS_MAXIMUM)] = ()
 
 
+class Change(Struct, frozen=True, kw_only=True):
+    """How many rows of a table a dry run's statements would have changed; no table: which is not told.
+
+    `upserted`: rows that were inserted or took the place of others, which the database does not tell apart.
+    """
+
+    table: Name | None
+    inserted: Count = 0
+    updated: Count = 0
+    deleted: Count = 0
+    upserted: Count = 0
+
+
 class CustomerResult(Struct, frozen=True, kw_only=True):
-    """What became of one customer's part."""
+    """What became of one customer's part; of a dry run that succeeded, what it would have changed."""
 
     customer_id: CustomerId
     status: Literal["succeeded", "failed"]
     result: Any = UNSET
+    changes: Annotated[tuple[Change, ...], Meta(max_length=TABLES_MAXIMUM + 1)] | UnsetType = UNSET
     error: Error | UnsetType = UNSET
 
 
@@ -112,15 +129,17 @@ def ascii_json(value: Any) -> bytes:
     return encoded
 
 
-def succeeded(customer_id: str, value: Any) -> bytes:
-    """A succeeded part's outcome, as it stands in the inbox and in the result.
+def succeeded(customer_id: str, value: Any, changes: tuple[Change, ...] | UnsetType = UNSET) -> bytes:
+    """A succeeded part's outcome, as it stands in the inbox and in the result; a dry run's with `changes`.
 
     Raises:
         BadResult: the handler's value cannot be JSON or takes more than 64 KiB.
     """
     if len(ascii_json(value)) > RESULT_BYTES_MAXIMUM:
         raise BadResult(f"The handler's result is larger than {RESULT_BYTES_MAXIMUM} bytes.")
-    return ascii_json(CustomerResult(customer_id=customer_id, status="succeeded", result=value))
+    return ascii_json(
+        CustomerResult(customer_id=customer_id, status="succeeded", result=value, changes=changes)
+    )
 
 
 def failed(customer_id: str, error: Error) -> bytes:
@@ -175,10 +194,16 @@ def _contradiction(result: Result) -> str | None:
         (running or result.waiting is UNSET, "only a running job waits"),
         (running or statuses == STATUSES_OF_CUSTOMERS[result.status], "the status is not its customers'"),
         (all(map(_is_whole, result.customers)), "a success has a result, a failure an error, none both"),
+        (_tells_no_false_changes(result), "only a dry run's success tells what would change"),
     ):
         if not holds:
             return rule
     return None
+
+
+def _tells_no_false_changes(result: Result) -> bool:
+    telling = [customer for customer in result.customers if customer.changes is not UNSET]
+    return not telling or (result.dry_run and all(one.status == "succeeded" for one in telling))
 
 
 def _is_whole(customer: CustomerResult) -> bool:

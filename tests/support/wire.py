@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from config.job import Job
-from config.result import CustomerResult, Error, ErrorDetail, Progress, Result
+from config.result import Change, CustomerResult, Error, ErrorDetail, Progress, Result
 
 SCHEMAS = Path(__file__).parents[2] / "config" / "schemas"
 
@@ -140,6 +140,22 @@ ERRORS = st.builds(
 SUCCESSES = st.builds(
     CustomerResult, customer_id=CUSTOMER_IDS, status=st.just("succeeded"), result=JSON_VALUES
 )
+COUNTS = st.integers(0, 2**40)
+CHANGES = st.builds(
+    Change,
+    table=st.none() | st.text(max_size=255),
+    inserted=COUNTS,
+    updated=COUNTS,
+    deleted=COUNTS,
+    upserted=COUNTS,
+)
+TRIED = st.builds(
+    CustomerResult,
+    customer_id=CUSTOMER_IDS,
+    status=st.just("succeeded"),
+    result=JSON_VALUES,
+    changes=st.lists(CHANGES, max_size=3).map(tuple),
+)
 FAILURES = st.builds(CustomerResult, customer_id=CUSTOMER_IDS, status=st.just("failed"), error=ERRORS)
 
 
@@ -165,6 +181,7 @@ def _some(customers: st.SearchStrategy[CustomerResult], least: int = 1) -> st.Se
 PROGRESS = st.builds(Progress, done=st.integers(0, 2**40), total=st.integers(0, 2**40))
 RESULTS = st.one_of(
     _results("succeeded", customers=_some(SUCCESSES)),
+    _results("succeeded", customers=_some(TRIED), dry_run=st.just(value=True)),
     _results("failed", customers=_some(FAILURES)),
     _results("partial", customers=st.builds(tuple.__add__, _some(SUCCESSES), _some(FAILURES))),
     _results("rejected", customers=st.just(()), error=ERRORS),
