@@ -113,14 +113,20 @@ class Partner(Section):
     types: list[str] = []
 
 
+TlsMode = Literal["off", "prefer", "require", "verify"]
+
+
 class Shard(Section):
-    """`[shards.eu1]`: one database."""
+    """`[shards.eu1]`: one database.
+
+    Without `tls`, certificates are verified, but for a server of this machine.
+    """
 
     url: str
     server: str | None = Field(default=None, min_length=1)
     limit: Whole | None = Field(default=None, ge=1, le=64)
     password_file: Path | None = None
-    tls: Literal["off", "prefer", "require", "verify"] = "prefer"
+    tls: TlsMode | None = None
     tls_ca_file: Path | None = None
     pooler: bool = False
     connect_timeout: Duration = Field(

@@ -13,7 +13,7 @@ from pymysql.constants import CLIENT, CR
 from sqlalchemy import URL
 
 from config import settings
-from shards.connection_tls import NoEncryptedConnection, shared_context
+from shards.connection_tls import NoEncryptedConnection, shared_context, tls_mode
 from shards.engine_options import connect_seconds, patience_seconds
 from shards.local_rows import RowsConnection
 
@@ -32,14 +32,17 @@ def connector(url: URL, section: settings.Shard) -> Connect | None:
         return None
     # who says anything about TLS in the URL says all of it there
     in_url = any(name.startswith("ssl") for name in url.query)
+    tls = None if in_url else tls_mode(url, section)
 
     def connect(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> Any:
-        return opener(section, None if in_url else section.tls, parameters)
+        return opener(section, tls, parameters)
 
     return connect
 
 
-def _open_postgresql(section: settings.Shard, tls: str | None, parameters: dict[str, Any]) -> Any:
+def _open_postgresql(
+    section: settings.Shard, tls: settings.TlsMode | None, parameters: dict[str, Any]
+) -> Any:
     try:
         connection = PatientPostgreSQL.connect(**parameters)
     except psycopg.OperationalError as error:
@@ -52,7 +55,7 @@ def _open_postgresql(section: settings.Shard, tls: str | None, parameters: dict[
     return connection
 
 
-def _open_pymysql(section: settings.Shard, tls: str | None, parameters: dict[str, Any]) -> Any:
+def _open_pymysql(section: settings.Shard, tls: settings.TlsMode | None, parameters: dict[str, Any]) -> Any:
     # files are offered to the server, which is given rows in their place: see shards/local_rows.py
     flags = parameters.get("client_flag", 0) | CLIENT.LOCAL_FILES
     parameters = {**parameters, "client_flag": flags}
@@ -63,12 +66,14 @@ def _open_pymysql(section: settings.Shard, tls: str | None, parameters: dict[str
         connection.connect()
     except pymysql.err.OperationalError as error:
         if _is_about_tls(error):
-            raise NoEncryptedConnection(section.tls) from error
+            raise NoEncryptedConnection(tls) from error
         raise
     return connection
 
 
-def _open_mysqlclient(section: settings.Shard, tls: str | None, parameters: dict[str, Any]) -> Any:
+def _open_mysqlclient(
+    section: settings.Shard, tls: settings.TlsMode | None, parameters: dict[str, Any]
+) -> Any:
     import MySQLdb
 
     if tls == "prefer":
@@ -79,15 +84,15 @@ def _open_mysqlclient(section: settings.Shard, tls: str | None, parameters: dict
         connection: Any = MySQLdb.connect(**parameters)
     except MySQLdb.OperationalError as error:
         if error.args[0] == CR.CR_SSL_CONNECTION_ERROR:
-            raise NoEncryptedConnection(section.tls) from error
+            raise NoEncryptedConnection(tls) from error
         raise
     if tls == "require" and not connection.server_capabilities & CLIENT.SSL:
         connection.close()
-        raise NoEncryptedConnection(section.tls)
+        raise NoEncryptedConnection(tls)
     return connection
 
 
-def _pymysql_tls(section: settings.Shard, tls: str | None) -> dict[str, Any]:
+def _pymysql_tls(section: settings.Shard, tls: settings.TlsMode | None) -> dict[str, Any]:
     if tls is None:
         return {}
     if tls in {"off", "prefer"}:  # the driver would make a context for each connection

@@ -1,9 +1,13 @@
 """TLS to the servers: what each driver is told, and the one context that a shard's connections share."""
 
 import ssl
+from collections.abc import Mapping
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
+
+from sqlalchemy import URL
 
 from config import settings
 from shards import failure_codes
@@ -23,7 +27,8 @@ MYSQLCLIENT_MODES: Final = {
     "verify": "VERIFY_IDENTITY",
 }
 
-ADVICE: Final = {
+WORKS: Final = "its TLS must work"
+ADVICE: Final[Mapping[str | None, str]] = {
     "require": "it must offer TLS",
     "verify": "its certificate must be signed by one of tls_ca_file and name the host of the URL",
 }
@@ -41,23 +46,44 @@ class CertificatesUnreadable(KnownFailure):
 class NoEncryptedConnection(KnownFailure):
     """No connection came about, and what `tls` asks for is the reason, or may be."""
 
-    def __init__(self, mode: str) -> None:
-        advice = f'if it is up: with tls = "{mode}" {ADVICE.get(mode, "its TLS must work")}'
+    def __init__(self, mode: str | None) -> None:
+        said = "what its URL says of TLS" if mode is None else f'tls = "{mode}"'
+        advice = f"if it is up: with {said} {ADVICE.get(mode, WORKS)}"
         super().__init__(failure_of(failure_codes.AWAY, advice))
 
 
-def postgresql_arguments(section: settings.Shard) -> dict[str, Any]:
+def tls_mode(url: URL, section: settings.Shard) -> settings.TlsMode:
+    """How TLS is used with a server; where nothing is said, what leaves this machine is verified."""
+    if section.tls is not None:
+        return section.tls
+    hosts = url.query.get("hostaddr") or url.query.get("host") or url.query.get("unix_socket") or url.host
+    listed = hosts if isinstance(hosts, tuple) else (hosts or "localhost").split(",")
+    return "prefer" if all(map(_is_here, listed)) else "verify"
+
+
+def _is_here(host: str) -> bool:
+    """Whether connections to the host stay on this machine: a socket's path, or a loopback address."""
+    name = host.partition(":")[0] if host.count(":") == 1 else host  # without a port
+    if name.startswith(("/", "@")) or name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def postgresql_arguments(section: settings.Shard, tls: settings.TlsMode) -> dict[str, Any]:
     """What libpq is told."""
-    mode = {"sslmode": POSTGRESQL_MODES[section.tls]}
-    if section.tls != "verify":
+    mode = {"sslmode": POSTGRESQL_MODES[tls]}
+    if tls != "verify":
         return mode
     return {**mode, "sslrootcert": str(section.tls_ca_file or _system_certificates() or "system")}
 
 
-def mysqlclient_arguments(section: settings.Shard) -> dict[str, Any]:
+def mysqlclient_arguments(section: settings.Shard, tls: settings.TlsMode) -> dict[str, Any]:
     """What mysqlclient is told."""
-    mode = {"ssl_mode": MYSQLCLIENT_MODES[section.tls]}
-    if section.tls != "verify":
+    mode = {"ssl_mode": MYSQLCLIENT_MODES[tls]}
+    if tls != "verify":
         return mode
     file = section.tls_ca_file or _system_certificates()
     return {**mode, "ssl": {"ca": str(file)}} if file else mode

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import URL
 
 from config import settings
-from shards.connection_tls import mysqlclient_arguments, postgresql_arguments
+from shards.connection_tls import mysqlclient_arguments, postgresql_arguments, tls_mode
 
 SOCKET_GRACE_SECONDS: Final = 10  # the server's own statement time-out shall come first
 
@@ -22,8 +22,11 @@ def connect_arguments(url: URL, section: settings.Shard) -> dict[str, Any]:
     """The driver's connect arguments for a shard, but for those that stand in its URL's query."""
     makers = {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mysql, "mysql": _mysql}
     arguments = makers[url.get_backend_name()](section)
-    if url.get_driver_name() == "mysqldb":
-        arguments |= mysqlclient_arguments(section)
+    tls = tls_mode(url, section)
+    if url.get_backend_name() == "postgresql":
+        arguments |= postgresql_arguments(section, tls)
+    elif url.get_driver_name() == "mysqldb":
+        arguments |= mysqlclient_arguments(section, tls)
     return {name: value for name, value in arguments.items() if name not in url.query}
 
 
@@ -44,7 +47,6 @@ def _postgresql(section: settings.Shard) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,
         "gssencmode": "disable",  # asking for Kerberos costs more than half of the time that connecting takes
-        **postgresql_arguments(section),
         **(_through_pooler() if section.pooler else _postgresql_options(section)),
     }
 

@@ -116,8 +116,10 @@ def _attack(world: World, attack: str, fields: Fields) -> dict[str, Any]:
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Attacked:
     """A worker to which a partner sent all of it, between two jobs that are in order."""
     directory = tmp_path_factory.mktemp("attacked")
-    urls = (f"sql://{directory}/queues.db?queue={name}" for name in ("requests", "responses", "failures"))
-    world = World(directory, *urls, {"extra": MALLORY})
+    queues = f"sql://{directory}/queues.db?queue"
+    world = World(
+        directory, f"{queues}=requests", f"{queues}=responses", f"{queues}=failures", {"extra": MALLORY}
+    )
     _lay_out(directory / "bucket")
     jobs = [_attack(world, attack, fields) for attack, (_, fields) in {**REJECTED, **FAILED}.items()]
     bodies = [body for _, body in UNREADABLE.values()]

@@ -40,6 +40,31 @@ def test_each_driver_is_told_of_tls_in_its_own_words(tls: str, postgresql: str, 
     assert arguments_of(MYSQLCLIENT, tls=tls)["ssl_mode"] == mysqlclient
 
 
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("w@db/c", "verify-full"),
+        ("w@10.0.0.7:5432/c", "verify-full"),
+        ("w@localhost.example.com/c", "verify-full"),
+        ("w@localhost,db/c", "verify-full"),
+        ("w@localhost/c?host=db:5432", "verify-full"),
+        ("w@/c?host=127.0.0.1:5432&host=db:5432", "verify-full"),
+        ("w@localhost/c?hostaddr=10.0.0.7", "verify-full"),
+        ("w@localhost:5432/c", "prefer"),
+        ("w@127.0.0.1:5432/c", "prefer"),
+        ("w@[::1]:5432/c", "prefer"),
+        ("w@/c?host=/var/run/postgresql", "prefer"),
+        ("w@/c?host=127.0.0.1:5432", "prefer"),
+        ("w@/c", "prefer"),
+    ],
+)
+def test_whatever_leaves_the_machine_is_verified_unless_something_else_is_said(
+    place: str, expected: str
+) -> None:
+    """Nobody has to think of it; a socket and a loopback address need no certificate."""
+    assert arguments_of(f"postgresql+psycopg://{place}")["sslmode"] == expected
+
+
 def test_certificates_are_checked_against_the_file_or_the_system_s() -> None:
     """A library that looks for them in a directory of its own is told where the system's are."""
     file = {"tls": "verify", "tls_ca_file": "/etc/own.pem"}
