@@ -26,6 +26,7 @@ CODES: Final[dict[str, str]] = {
     "attachment_too_large": "The attachment is larger than the configured limit.",
     "invalid_payload": "The payload does not have the form that the handler asks for.",
     "invalid_rows": "Rows have unknown or missing columns or values of a wrong type; `details` names them.",
+    "too_many_bad_rows": "More rows are bad than may be left out; `details` names the first ones.",
     "empty_file": "A file of rows is empty: it has not even a header.",
     "no_rows": "A file of rows has a header, or empty lines, and not one row.",
     "no_header": "A CSV file has no header: its first line names no column that is known.",

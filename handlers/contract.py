@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
@@ -15,8 +15,10 @@ from sqlalchemy.orm import Session
 from config.job import Job
 from config.result import CODE_CHARACTERS_MAXIMUM, DETAILS_MAXIMUM, MESSAGE_CHARACTERS_MAXIMUM, ErrorDetail
 from config.stamps import NO_STAMPS, Stamps
+from handlers.beside import FileBeside, OpenBeside, check_name, open_nowhere, open_unkept
 from shards.bulk import CHUNK_ROWS, insert_rows
 from shards.directory import Placement
+from shards.guard import PartConnection
 
 MARKS_ATTRIBUTE: Final = "__shardworker_handles__"
 
@@ -160,6 +162,7 @@ class PartContext:
     """When the part's time is up, in seconds of `clock`."""
     stamps: Stamps = field(default=NO_STAMPS, repr=False)
     """What Symfony put on the message; empty where its sender was another."""
+    open_beside: OpenBeside = field(default=open_nowhere, repr=False)
 
     @property
     def schema(self) -> str | None:
@@ -198,6 +201,30 @@ class PartContext:
                 code, the row's number (1 is the first) and the column, where the database tells it.
         """
         return insert_rows(self.connection, table, rows, chunk_rows=chunk_rows)
+
+    def file_beside(self, attachment: str, name: str) -> AbstractContextManager[FileBeside]:
+        """A file for the partner, beside an attachment of the part: written on local disk, then `put`.
+
+        What is put stays, whatever becomes of the transaction: name it in what the handler returns, so that
+        it counts only with the part. It is stored under its content's own digest, so that no other run of the
+        part can put another content in its place. In a dry run nothing is stored.
+
+        Args:
+            attachment: The attachment's name.
+            name: The end of the file's name, such as `rejected.csv`.
+
+        Raises:
+            KeyError: the part has no such attachment.
+            ValueError: a file cannot have that name.
+            KnownFailure: the store or the disk cannot take it now; let it pass: the part is run again later,
+                and no attempt is counted.
+        """
+        check_name(name)
+        if attachment not in self.attachments:
+            raise KeyError(attachment)
+        if isinstance(self.connection, PartConnection) and self.connection.is_lent:
+            raise self.connection.refuse("A file beside an attachment")
+        return open_unkept(attachment, name) if self.dry_run else self.open_beside(attachment, name)
 
     def progress(self, done: int, total: int | None = None) -> None:
         """Tell how far the part is; cheap enough to call for each chunk."""

@@ -53,15 +53,15 @@ def load_file(
     form: Form,
     attachment: LocalAttachment,
     section: InsertHandler,
+    faults: RowFaults,
 ) -> int:
-    """Insert the rows of an attachment; how many they are.
+    """Insert the rows of an attachment; how many they are, those not counted that may be left out.
 
     Raises:
         Reject: the file or its rows cannot be used; all faults, up to 100, are told together.
         RowRefused: the database refused a row for good.
         SQLAlchemyError, KnownFailure: any other failure of the database.
     """
-    faults = RowFaults(f"the attachment {attachment.name!r}")
     with attachment.open() as stream:
         try:
             text = utf8_stream(stream, section.encoding, section.max_unpacked)
@@ -113,8 +113,9 @@ class _FileLoad:
         if ready.encoded is not None and self._load(ready):
             self._found = True
             return ready.row_count
+        self._faults.begin(file, ready.block)
         rows = list(file.rows(ready.block, self._faults))
-        self._found = self._found or bool(rows or self._faults)
+        self._found = self._found or bool(rows or self._faults.count)
         if ready.block.error is not None:
             raise ready.block.error
         return 0 if self._faults else self._insert(rows)
@@ -145,6 +146,7 @@ class _FileLoad:
             NumberedRows(rows),
             chunk_rows=self._chunk_rows,
             conflict=self._conflict,
+            note_refused=self._faults.note_refused,
         )
 
 

@@ -1,6 +1,7 @@
 """The built-in handler, configured without Python: rows from payload or attachments into one table."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, Final
@@ -11,15 +12,20 @@ from config.result import ErrorDetail
 from config.settings import InsertHandler
 from handlers.contract import LocalAttachment, PartContext, Reject
 from handlers.file_load import Form, LoadTarget, load_file
+from handlers.inserted import Inserted
+from handlers.rejected_rows import RejectedRows
+from handlers.row_faults import RowFaults
 from handlers.row_model import RowModel
 from handlers.rows import decoded_rows
+from handlers.skipped_rows import SkippedInPayload
 from handlers.table_rows import DateForms, TableRow, check_configured_columns, owned_rows, table_row_model
-from shards.bulk import insert_rows
+from shards.bulk import NumberedRows, insert_rows
 from shards.columns import ColumnFacts, TableCache, TableFacts
 from shards.conflicts import Conflict
 from shards.failures import Failure, Kind, KnownFailure
 
 PACKED: Final = ".gz"
+PAYLOAD: Final = "the payload"
 FORMS: Final[Mapping[str, Form]] = MappingProxyType(
     {
         "text/csv": "csv",
@@ -80,8 +86,8 @@ class InsertRows:
         # Tables of the same form, in however many schemas, share one model.
         self._models: dict[tuple[str, tuple[ColumnFacts, ...]], RowModel[TableRow]] = {}
 
-    def __call__(self, payload: Any, context: PartContext) -> dict[str, int]:
-        """Insert the rows and return how many.
+    def __call__(self, payload: Any, context: PartContext) -> dict[str, Any]:
+        """Insert the rows and return how many; and what was left out, if the configuration lets bad rows be.
 
         Raises:
             Reject: the payload or an attachment has no rows, or rows do not fit the table; nothing of a chunk
@@ -92,35 +98,69 @@ class InsertRows:
         name, schema = self._section.table, context.schema
         facts = self._tables.find(context.connection, name, schema)
         try:
-            return {"inserted": self._insert(facts, payload, context)}
+            with ExitStack() as files:
+                inserted = self._insert(facts, payload, context, files)
+                if inserted.skipped_count and self._has_changed(facts, context):
+                    raise TableChanged(name)
+                return inserted.result()
         except Reject:
-            if self._tables.reload(context.connection, name, schema) != facts:
+            if self._has_changed(facts, context):
                 raise TableChanged(name) from None
             raise
         except SQLAlchemyError:
             self._tables.forget(context.connection, name, schema)
             raise
 
-    def _insert(self, facts: TableFacts, payload: Any, context: PartContext) -> int:
-        model = self._row_model(facts, context)
-        conflict = self._conflict(facts)
-        if self._section.source == "attachments":
-            return self._insert_attachments(LoadTarget(facts, conflict), model, context)
-        rows = decoded_rows(self._rows_of(payload), model.from_object, "the payload")
-        return insert_rows(
-            context.connection, facts.table, rows, chunk_rows=self._section.chunk_rows, conflict=conflict
-        )
+    def _has_changed(self, facts: TableFacts, context: PartContext) -> bool:
+        return self._tables.reload(context.connection, self._section.table, context.schema) != facts
 
-    def _insert_attachments(self, target: LoadTarget, model: RowModel[TableRow], context: PartContext) -> int:
+    def _insert(self, facts: TableFacts, payload: Any, context: PartContext, files: ExitStack) -> Inserted:
+        model = self._row_model(facts, context)
+        target = LoadTarget(facts, self._conflict(facts))
+        if self._section.source == "attachments":
+            return self._insert_attachments(target, model, context, files)
+        return self._insert_payload(target, model, self._rows_of(payload), context)
+
+    def _insert_payload(
+        self, target: LoadTarget, model: RowModel[TableRow], items: list[Any], context: PartContext
+    ) -> Inserted:
+        section = self._section
+        faults = SkippedInPayload(PAYLOAD, section.bad_rows_maximum) if self._skips else RowFaults(PAYLOAD)
+        count = insert_rows(
+            context.connection,
+            target.facts.table,
+            NumberedRows(decoded_rows(items, model.from_object, faults)),
+            chunk_rows=section.chunk_rows,
+            conflict=target.conflict,
+            note_refused=faults.note_refused,
+        )
+        inserted = Inserted()
+        inserted.add(count, faults)
+        return inserted
+
+    def _insert_attachments(
+        self, target: LoadTarget, model: RowModel[TableRow], context: PartContext, files: ExitStack
+    ) -> Inserted:
         if not context.attachments:
             raise Reject(
                 "invalid_payload", "The job has no attachment: its rows are expected in attachments."
             )
         forms = [_form(attachment) for attachment in context.attachments.values()]
-        inserted = 0
+        inserted = Inserted()
         for form, attachment in zip(forms, context.attachments.values(), strict=True):
-            inserted += load_file(context, target, model, form, attachment, self._section)
+            faults = self._faults(context, attachment, files)
+            count = load_file(context, target, model, form, attachment, self._section, faults)
+            inserted.add(count, faults)
         return inserted
+
+    @property
+    def _skips(self) -> bool:
+        return self._section.on_bad_row == "skip"
+
+    def _faults(self, context: PartContext, attachment: LocalAttachment, files: ExitStack) -> RowFaults:
+        if self._skips:
+            return RejectedRows(context, attachment, self._section, files)
+        return RowFaults(f"the attachment {attachment.name!r}")
 
     def _conflict(self, facts: TableFacts) -> Conflict | None:
         section = self._section

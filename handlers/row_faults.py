@@ -1,6 +1,7 @@
 """What is wrong with the rows of a file or a payload, gathered and told as a partner needs it."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -8,12 +9,15 @@ from config.result import DETAILS_MAXIMUM, ErrorDetail
 from handlers.contract import Reject
 from handlers.row_bytes import Unreadable
 from handlers.row_model import BadRow
+from shards.bulk import NoteRefused
 
 
 class RowFaults:
-    """The faults of one file's rows, as many as a result can carry; false while there are none."""
+    """The faults of one file's rows, as many as a result can carry; false while all rows can be loaded."""
 
     def __init__(self, subject: str) -> None:
+        self.count = 0
+        """How many rows have faults."""
         self._subject = subject
         self._code: str | None = None
         self._details: list[ErrorDetail] = []
@@ -26,8 +30,17 @@ class RowFaults:
         """Whether a result can carry no more of them."""
         return len(self._details) >= DETAILS_MAXIMUM
 
+    @property
+    def note_refused(self) -> NoteRefused | None:
+        """Is told of rows that the database refuses, where they are left out."""
+        return None
+
+    def begin(self, file: Any, block: Any) -> None:
+        """The rows that are told from now on stand in this block of the file."""
+
     def add(self, bad: BadRow, number: int | None = None) -> None:
         """A row with this number, or the header, does not fit."""
+        self.count += 1
         self._code = self._code or bad.code
         self._details += numbered(bad.faults, number)
 

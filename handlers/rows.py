@@ -59,9 +59,10 @@ def json_rows(
     return NumberedRows(file_rows(file, "the JSON Lines file"))
 
 
-def decoded_rows(items: Iterable[Item], decode: Callable[[Item], Row], subject: str) -> Iterator[Row]:
-    """The decoded items up to the first with a fault; then, when all faults are known, `Reject`."""
-    faults = RowFaults(subject)
+def decoded_rows(
+    items: Iterable[Item], decode: Callable[[Item], Row], faults: RowFaults
+) -> Iterator[tuple[int, Row]]:
+    """The decoded items, numbered; where no row may be left out, up to the first fault, and then `Reject`."""
     for number, item in enumerate(items, start=1):
         try:
             row = decode(item)
@@ -71,7 +72,7 @@ def decoded_rows(items: Iterable[Item], decode: Callable[[Item], Row], subject: 
                 break
         else:
             if not faults:
-                yield row
+                yield number, row
     if faults:
         raise faults.rejection()
 

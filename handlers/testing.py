@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.job import AttachmentReference, Job
 from config.result import BadResult, CustomerResult, Error, ascii_json, error_of, failed, succeeded
 from config.stamps import NO_STAMPS, Stamps
+from handlers.beside import FileBeside, StoredFile
 from handlers.contract import LocalAttachment, PartContext, Reject, Retry
 from handlers.registry import HandlerSpec, handler_specs
 from shards.directory import Placement, PlacementState
@@ -26,6 +27,7 @@ from shards.guard import PartConnection, guarded_transaction
 
 NO_ATTACHMENTS: Final[Mapping[str, bytes]] = MappingProxyType({})
 PART_SECONDS: Final = 600.0
+BUCKET: Final = "test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,15 @@ class HandlerRun:
     """What became of one run of a handler, as a partner would be told.
 
     `result` is what the handler returned, after its way through JSON; `error` is `None` exactly when the run
-    succeeded. `logged` holds each log call as (level, event, fields), `progress` each call as (done, total).
+    succeeded. `logged` holds each log call as (level, event, fields), `progress` each call as (done, total),
+    `files` what was put beside attachments, by its key.
     """
 
     result: Any
     error: Error | None
     logged: list[tuple[str, str, dict[str, Any]]]
     progress: list[tuple[int, int | None]]
+    files: dict[str, bytes]
 
 
 def run_handler(  # noqa: PLR0913 - each is a fact of the part that a test may want to say
@@ -94,11 +98,31 @@ def run_handler(  # noqa: PLR0913 - each is a fact of the part that a test may w
             clock=time.monotonic,
             deadline=time.monotonic() + PART_SECONDS,
             stamps=stamps,
+            open_beside=recorder.open_beside,
         )
         outcome = _outcome(spec, context, keep=commit and not dry_run)
     told = msgspec.json.decode(outcome, type=CustomerResult)
     error = told.error if isinstance(told.error, Error) else None
-    return HandlerRun(None if error else told.result, error, recorder.logged, recorder.progress)
+    return HandlerRun(
+        None if error else told.result, error, recorder.logged, recorder.progress, recorder.files
+    )
+
+
+class _File:
+    """A file beside an attachment, in memory."""
+
+    def __init__(self, stored: dict[str, bytes], key: str) -> None:
+        self._stored = stored
+        self._key = key
+        self._written = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self._written += data
+
+    def put(self) -> StoredFile:
+        data = self._stored[self._key] = bytes(self._written)
+        sha256 = hashlib.sha256(data).hexdigest()
+        return StoredFile(bucket=BUCKET, key=self._key, size=len(data), sha256=sha256)
 
 
 class _TakeBack(Exception):
@@ -111,10 +135,15 @@ class _TakeBack(Exception):
 
 @dataclass
 class _Recorder:
-    """A logger and a progress report that remember."""
+    """A logger, a progress report and a store that remember."""
 
     logged: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     progress: list[tuple[int, int | None]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    @contextmanager
+    def open_beside(self, attachment: str, name: str) -> Iterator[FileBeside]:
+        yield _File(self.files, f"test/{attachment}.results/{name}")
 
     def report_progress(self, done: int, total: int | None) -> None:
         self.progress.append((done, total))
@@ -210,7 +239,7 @@ def _begin_if_driver_waits(connection: Connection) -> None:
 def _job(spec: HandlerSpec, payload: Any, customer_id: str, files: Mapping[str, LocalAttachment]) -> Job:
     references = tuple(
         AttachmentReference(
-            name=file.name, bucket="test", key=f"test/{file.name}", size=file.size, sha256=file.sha256
+            name=file.name, bucket=BUCKET, key=f"test/{file.name}", size=file.size, sha256=file.sha256
         )
         for file in files.values()
     )

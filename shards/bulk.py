@@ -1,6 +1,6 @@
 """Inserting many rows in chunks through a part's connection, and finding the row that is refused."""
 
-from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from itertools import groupby
@@ -24,6 +24,8 @@ CHUNK_BYTES: Final = 4 * 2**20
 TABLES_REMEMBERED: Final = 1024
 
 Row = dict[str, Any]
+NoteRefused = Callable[[int, Failure], None]
+"""Is told the number of a row that the database refuses, and why."""
 
 
 class NumberedRows(Iterator[Any]):
@@ -59,6 +61,7 @@ def insert_rows(
     chunk_rows: int = CHUNK_ROWS,
     chunk_bytes: int = CHUNK_BYTES,
     conflict: Conflict | None = None,
+    note_refused: NoteRefused | None = None,
 ) -> int:
     """Insert the rows in chunks inside the connection's transaction; returns how many.
 
@@ -70,10 +73,13 @@ def insert_rows(
 
     `conflict` says what becomes of rows that are there already; without it they are refused.
 
+    With `note_refused`, rows that the database refuses for good are left out, in the order of the rows, and
+    the others inserted. What it refuses only at COMMIT is no row's fault.
+
     Raises:
-        RowRefused: the database refused a row for good; its number is told: 1 for the first, or what rows
-            that know their numbers say. Nothing of its chunk stays, what came before it does until the
-            transaction is rolled back.
+        RowRefused: the database refused a row for good, and none may be left out; its number is told: 1 for
+            the first, or what rows that know their numbers say. Nothing of its chunk stays, what came before
+            it does until the transaction is rolled back.
         SQLAlchemyError, KnownFailure: any other failure, as it came; only a rollback of the transaction
             can follow.
         TypeError: `table` is no table, or a row is none of the kinds above.
@@ -83,9 +89,10 @@ def insert_rows(
     loader = RowLoader(connection, table, conflict)
     done = 0
     for chunk in _chunks(rows, chunk_rows, chunk_bytes):
-        if not loader.load(chunk.rows):
-            _insert_chunk(connection, table, chunk, conflict)
-        done += len(chunk.rows)
+        if loader.load(chunk.rows):
+            done += len(chunk.rows)
+        else:
+            done += _insert_chunk(connection, table, chunk, conflict, note_refused)
     return done
 
 
@@ -133,20 +140,56 @@ def _weight(value: Any) -> int:
 
 
 def _insert_chunk(
-    connection: Connection, table: TableClause, chunk: Chunk, conflict: Conflict | None
-) -> None:
+    connection: Connection,
+    table: TableClause,
+    chunk: Chunk,
+    conflict: Conflict | None,
+    note_refused: NoteRefused | None,
+) -> int:
+    """Insert the chunk's rows, or those that the database takes if others may be left out; how many."""
     if isinstance(connection, PartConnection) and connection.is_lent:
         _send_unprotected(connection, table, chunk.rows, conflict)
-        return
+        return len(chunk.rows)
     try:
-        if conflict is None and can_fail_alone(connection) and _are_alike(chunk.rows):
-            _send(connection, table, chunk.rows, options=ALONE)
-        else:
-            _send_in_savepoint(connection, table, chunk.rows, conflict)
+        _send_protected(connection, table, chunk.rows, conflict)
     except (SQLAlchemyError, KnownFailure) as error:
-        if classify(error, connection.dialect.name).kind is not Kind.PERMANENT:
+        failure = classify(error, connection.dialect.name)
+        if failure.kind is not Kind.PERMANENT:
             raise
+        if note_refused is not None:
+            return _insert_by_halves(connection, table, chunk, conflict, note_refused, failure)
         _insert_one_by_one(connection, table, chunk, conflict)
+    return len(chunk.rows)
+
+
+def _insert_by_halves(
+    connection: Connection,
+    table: TableClause,
+    chunk: Chunk,
+    conflict: Conflict | None,
+    note_refused: NoteRefused,
+    failure: Failure,
+) -> int:
+    """Insert what can be of a chunk that was refused: few bad rows among many cost few statements."""
+    if len(chunk.rows) == 1:
+        note_refused(chunk.numbers[0], failure)
+        return 0
+    middle = len(chunk.rows) // 2
+    halves = (
+        Chunk(chunk.rows[:middle], chunk.numbers[:middle]),
+        Chunk(chunk.rows[middle:], chunk.numbers[middle:]),
+    )
+    return sum(_insert_chunk(connection, table, half, conflict, note_refused) for half in halves)
+
+
+def _send_protected(
+    connection: Connection, table: TableClause, rows: Sequence[Row], conflict: Conflict | None
+) -> None:
+    """Send rows; of those that the database refuses for good, none stays."""
+    if conflict is None and can_fail_alone(connection) and _are_alike(rows):
+        _send(connection, table, rows, options=ALONE)
+    else:
+        _send_in_savepoint(connection, table, rows, conflict)
 
 
 def _send_unprotected(

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     AWAY = "away"
     DEFECT = "defect"
     BROKEN = "broken"
+    OUTSIDE = "outside"
 
 
 class Verdict(NamedTuple):

@@ -1,5 +1,6 @@
 """Where attachments lie on local disk: a locked directory per process, a room per job, a budget of bytes."""
 
+import errno
 import fcntl
 import itertools
 import os
@@ -14,6 +15,14 @@ from typing import Final
 LOCK_FILE: Final = "lock"
 SWEEP_LOCK_FILE: Final = ".sweep-lock"
 PROCESS_PREFIX: Final = "process-"
+
+
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def disk_code(error: OSError) -> str:
+    """The code for a fault of the disk for attachments."""
+    return "no_disk_space" if error.errno in DISK_FULL else "attachment_unavailable"
 
 
 class DiskBudget:
@@ -53,6 +62,27 @@ class Room:
         self._budget = budget
         self._lock = threading.Lock()
         self._closed = False
+
+    def grow(self, size: int) -> bool:
+        """Take more of the budget; False, and nothing taken, where that many bytes are not left now."""
+        with self._lock:
+            if self._closed or not self._budget.reserve(size):
+                return False
+            self._size += size
+            return True
+
+    def can_ever_grow(self, size: int) -> bool:
+        """Whether the budget has that many bytes beside the room's own when nobody else has any."""
+        with self._lock:
+            return self._size + size <= self._budget.maximum_bytes
+
+    def shrink(self, size: int) -> None:
+        """Return some of what `grow` took."""
+        with self._lock:
+            if self._closed:
+                return  # it was returned with the rest
+            self._size -= size
+            self._budget.give_back(size)
 
     def close(self) -> None:
         """Remove the directory, then return the bytes. May be called again, and from any thread."""

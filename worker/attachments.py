@@ -1,6 +1,5 @@
 """A job's attachments: allowed or not, then streamed to local disk with their size and SHA-256 verified."""
 
-import errno
 import hashlib
 import os
 import threading
@@ -13,7 +12,8 @@ from typing import BinaryIO, Final, NamedTuple
 from config import settings
 from config.job import AttachmentReference
 from handlers.contract import LocalAttachment
-from worker.attachment_disk import DiskBudget, ProcessDirectory, Room
+from worker.attachment_disk import DiskBudget, ProcessDirectory, Room, disk_code
+from worker.beside import Beside
 from worker.objects import (
     ObjectMissing,
     ObjectNotAllowed,
@@ -25,7 +25,6 @@ from worker.objects import (
 from worker.pulse import move
 
 CHUNK_BYTES: Final = 256 * 1024
-DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class AttachmentsUnavailable(Exception):
@@ -57,6 +56,7 @@ class FetchedAttachments:
     files: Mapping[str, LocalAttachment]
     faults: Mapping[str, AttachmentFault]
     remove: Callable[[], None] = field(default=_nothing_to_remove, repr=False)
+    beside: Beside | None = field(default=None, repr=False)
 
     def close(self) -> None:
         """Remove the files and free their room. May be called again, and from any thread."""
@@ -121,7 +121,7 @@ class AttachmentFetcher:
         except BaseException:
             room.close()
             raise
-        return FetchedAttachments(files, faults, room.close)
+        return FetchedAttachments(files, faults, room.close, Beside(self._store, room))
 
     @property
     def disk_bytes(self) -> int:
@@ -273,9 +273,8 @@ def _disk_faults() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        code = "no_disk_space" if error.errno in DISK_FULL else "attachment_unavailable"
         raise AttachmentsUnavailable(
-            code,
+            disk_code(error),
             f"The disk for attachments cannot be used: {error.strerror or type(error).__name__}. "
             "The job waits; look after [attachments] directory.",
         ) from error

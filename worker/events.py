@@ -49,7 +49,7 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "part.failed": Event(
         WARNING_OR_ERROR,
-        "One customer's part failed in a way that somebody should look at: a defect or an unexpected error.",
+        "A part met what somebody should look at: a defect, an unexpected error, a store that is away.",
         _fields("run type shard error_code error_kind attempt"),
     ),
     "part.middleware_failed": Event(

@@ -218,7 +218,7 @@ class Executor:
                 return Away()
             case Kind.BUSY if failure.code == "shutdown":
                 return shutdown_deferral()
-            case Kind.BUSY:
+            case Kind.BUSY | Kind.OUTSIDE:
                 return self._busy(part, failure.code)
             case _:
                 return failure
@@ -276,7 +276,7 @@ class Executor:
             with self._counted_starts.running(part, store):
                 return self._work(store, part)
         except BaseException as error:
-            if failure_of(error, self._dialect(part)).kind in {Kind.BUSY, Kind.AWAY}:
+            if failure_of(error, self._dialect(part)).kind in {Kind.BUSY, Kind.AWAY, Kind.OUTSIDE}:
                 store.take_back_start(part.identity)
                 part.start_counted = False
             raise

@@ -36,6 +36,15 @@ def failure_of(error: BaseException, dialect: str) -> Failure:
 
 def log_unexpected(error: BaseException, failure: Failure, names: Mapping[str, str]) -> None:
     """Write a line about a failure that somebody should look at; `names` tell which part it is."""
+    if failure.kind is Kind.OUTSIDE:
+        log.warning(
+            "part.failed",
+            **names,
+            error_code=failure.code,
+            error_kind=str(failure.kind),
+            msg=failure.message,
+        )
+        return
     if failure.kind in ALARMING:
         report = log.error
     elif failure.code == "handler_error":

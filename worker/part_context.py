@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from handlers.beside import OpenBeside, open_nowhere
 from handlers.contract import LocalAttachment, PartContext
 from worker.job_in_hand import Part
 from worker.logs import handler_logger
@@ -29,6 +30,7 @@ def part_context(
         deadline=clock() + timeout.total_seconds(),
         clock=clock,
         stamps=owner.stamps,
+        open_beside=_beside(part),
     )
 
 
@@ -37,3 +39,12 @@ def _attachments(part: Part) -> dict[str, LocalAttachment]:
     if files is None:
         return {}
     return {reference.name: files.files[reference.name] for reference in part.request.attachments}
+
+
+def _beside(part: Part) -> OpenBeside:
+    files = part.owner.files
+    if files is None or files.beside is None:
+        return open_nowhere
+    maker = f"{part.owner.job.job_id}.{part.owner.run}.{part.request.customer_id}"
+    references = {reference.name: reference for reference in part.request.attachments}
+    return files.beside.opener(part.owner.job.partner_id, maker, references)

@@ -59,6 +59,11 @@ class MemoryStore:
             raise self.error
         self.objects[bucket, key] = data
 
+    def put_file(self, bucket: str, key: str, file: BinaryIO) -> None:
+        """Keep what is in it."""
+        file.seek(0)
+        self.put(bucket, key, file.read())
+
     def check(self, _bucket: str) -> list[str]:
         """All is well."""
         return []

@@ -44,6 +44,10 @@ class OneObject:
         """Nothing can be put."""
         raise NotImplementedError
 
+    def put_file(self, bucket: str, key: str, file: BinaryIO) -> None:
+        """Nor a file."""
+        raise NotImplementedError
+
     def check(self, bucket: str) -> list[str]:
         """Nothing is checked."""
         raise NotImplementedError

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import Annotated, Final
+from typing import Annotated, BinaryIO, Final
 
 import typer
 
@@ -125,4 +125,7 @@ class _Untouched:
         self.close = store.close
 
     def put(self, bucket: str, key: str, data: bytes) -> None:
+        """Write nothing."""
+
+    def put_file(self, bucket: str, key: str, file: BinaryIO) -> None:
         """Write nothing."""

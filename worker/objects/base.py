@@ -78,6 +78,10 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def put_file(self, bucket: str, key: str, file: BinaryIO) -> None:
+        """As `put`, with all that is in the file, in bounded memory; raises what reading it raises, too."""
+        ...
+
     def check(self, bucket: str) -> list[str]:
         """What is not as it should be with the bucket, a sentence each; empty when all is well."""
         ...

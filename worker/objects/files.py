@@ -1,7 +1,9 @@
 """Buckets that are directories of this machine, `file:///directory`: S3's stand-in without AWS."""
 
 import errno
+import io
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -76,10 +78,14 @@ class DirectoryStore:
 
     def put(self, bucket: str, key: str, data: bytes) -> None:
         """Write the file whole or not at all; see `ObjectStore.put`."""
+        self.put_file(bucket, key, io.BytesIO(data))
+
+    def put_file(self, bucket: str, key: str, file: BinaryIO) -> None:
+        """See `ObjectStore.put_file`."""
         path = resolve_in_directory(bucket, key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_durably(path, data)
+            _write_durably(path, file)
         except OSError as error:
             raise _unavailable(error, f"Writing {key!r} in {bucket}") from error
 
@@ -119,10 +125,11 @@ def _open_fault(error: OSError, bucket: str, key: str) -> ObjectError:
     return _unavailable(error, f"Opening {key!r} in {bucket}")
 
 
-def _write_durably(path: Path, data: bytes) -> None:
+def _write_durably(path: Path, source: BinaryIO) -> None:
+    source.seek(0)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".put-", delete=False) as unfinished:
         try:
-            unfinished.write(data)
+            shutil.copyfileobj(source, unfinished)
             unfinished.flush()
             os.fsync(unfinished.fileno())
             Path(unfinished.name).replace(path)

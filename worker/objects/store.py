@@ -26,6 +26,10 @@ class BucketStore:
         """See `ObjectStore.put`."""
         self._store_of(bucket).put(bucket, key, data)
 
+    def put_file(self, bucket: str, key: str, file: BinaryIO) -> None:
+        """See `ObjectStore.put_file`."""
+        self._store_of(bucket).put_file(bucket, key, file)
+
     def check(self, bucket: str) -> list[str]:
         """See `ObjectStore.check`."""
         return self._store_of(bucket).check(bucket)
