@@ -48,6 +48,7 @@ def test_the_guides_program_runs_and_its_handlers_are_found(guide: ModuleType) -
         "orders.announce",
         "orders.close",
         "lines.insert",
+        "lines.check",
     }
     assert guide.run.result == {"inserted": 1}
 

@@ -4,12 +4,15 @@ import ast
 import json
 import re
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
 from botocore import xform_name
+
+from worker.beside import key_beside
 
 ROOT = Path(__file__).parents[2]
 POLICIES = ROOT / "infra" / "iam"
@@ -158,11 +161,23 @@ def test_every_client_that_the_code_makes_is_looked_at() -> None:
 def test_objects_are_written_under_the_prefixes_of_the_worker_s_own_messages() -> None:
     """Elsewhere in the bucket lie the messages of others."""
     source = (ROOT / "worker" / "letters.py").read_text(encoding="utf-8")
-    (writes,) = [one for one in statements("worker") if "s3:PutObject" in one["Action"]]
+    written = [one for each in writes() for one in resources(each) if "MESSAGE_BUCKET" in one]
 
-    assert set(re.findall(r'f"(\w+)/\{', source)) == {
-        resource.split("/")[1] for resource in resources(writes)
-    }
+    assert set(re.findall(r'f"(\w+)/\{', source)) == {resource.split("/")[1] for resource in written}
+
+
+@pytest.mark.parametrize("attachment_key", ["acme/01JD/lines.csv", "acme/" + "x" * 1000])
+def test_files_are_put_beside_attachments_into_folders_of_their_own(attachment_key: str) -> None:
+    """Whatever the attachment is called; and no attachment can be overwritten."""
+    (pattern,) = [one for each in writes() for one in resources(each) if "ATTACHMENT_BUCKET" in one]
+    allowed_keys = pattern.partition("/")[2]
+
+    assert fnmatchcase(key_beside("acme", attachment_key, "01JD.1.c-1.abc.rejected.csv"), allowed_keys)
+    assert not fnmatchcase(attachment_key, allowed_keys)
+
+
+def writes() -> list[dict[str, Any]]:
+    return [one for one in statements("worker") if "s3:PutObject" in one["Action"]]
 
 
 def writes_objects(node: ast.AST) -> bool:
@@ -170,15 +185,15 @@ def writes_objects(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
     if isinstance(node.func, ast.Attribute):
-        return node.func.attr == "put" and ast.unparse(node.func.value).endswith("store")
+        return node.func.attr in {"put", "put_file"} and ast.unparse(node.func.value).endswith("store")
     return isinstance(node.func, ast.Name) and node.func.id == "offload"
 
 
 def test_the_daemon_has_no_other_prefixes() -> None:
-    """All that it writes, it writes as letters."""
+    """All that it writes, it writes as letters or beside attachments."""
     writers = {path.name for path in of_the_daemon() if any(map(writes_objects, ast.walk(tree_of(path))))}
 
-    assert writers == {"letters.py", "claim_check.py"}
+    assert writers == {"letters.py", "claim_check.py", "beside.py"}
 
 
 @pytest.mark.parametrize("name", ["worker", "operator"])
