@@ -7,12 +7,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from handlers.csv_blocks import CsvBlock
+from handlers.csv_blocks import CsvBlock, ReadWhole
+from handlers.csv_rows import CsvRows, count_records
 from handlers.json_blocks import JsonBlock
 from handlers.row_files import CsvFile
 from handlers.row_model import UNREADABLE, RowField, RowModel
 from handlers.table_rows import TableRow
-from shards.column_blocks import Columns
+from shards.column_blocks import Columns, CsvText
 from shards.column_texts import TextRule, Texts, values_as_texts
 from shards.load import BlockLoader
 
@@ -30,8 +31,22 @@ def csv_columns(file: CsvFile[TableRow], model: RowModel[TableRow], loader: Bloc
     """
     if any(field.name not in loader.rules or field.is_configured for field in file.columns):
         return None
+    if not CsvRows.can_read(file.separator):
+        return None
     rules = [loader.rules[field.name] for field in file.columns]
-    return _CsvTexts(file.columns, rules, model.owner).columns
+    texts = _CsvTexts(file, rules, model.owner)
+    ways = [texts.as_csv, texts.as_texts] if loader.takes_csv else [texts.as_texts]
+
+    def read(data: bytes) -> Columns | None:
+        return next(filter(None, (way(data) for way in ways)), None)
+
+    file.read_whole_by(read)
+    return lambda block: block.columns or _read_again(block, read)
+
+
+def _read_again(block: CsvBlock, read: ReadWhole) -> Columns | None:
+    # the block is shorter than the lines in which something was not surely right
+    return None if block.data is None else read(block.data)
 
 
 def json_columns(model: RowModel[TableRow], loader: BlockLoader) -> JsonColumns:
@@ -41,23 +56,44 @@ def json_columns(model: RowModel[TableRow], loader: BlockLoader) -> JsonColumns:
 
 class _CsvTexts:
     def __init__(
-        self, fields: Sequence[RowField], rules: Sequence[TextRule], owner: tuple[str, Any] | None
+        self, file: CsvFile[TableRow], rules: Sequence[TextRule], owner: tuple[str, Any] | None
     ) -> None:
-        self._fields = list(zip(fields, rules, strict=True))
+        self._separator = file.separator
+        self._names = tuple(field.name for field in file.columns)
+        self._nullable = tuple(field.name for field in file.columns if field.nullable)
+        self._rules = rules
+        self._rows = CsvRows(list(zip(file.columns, rules, strict=True)), file.separator)
         self._owner = owner
 
-    def columns(self, block: CsvBlock) -> Columns | None:
-        cells = list(filter(None, block.cells() or ()))
-        if not cells or set(map(len, cells)) != {len(self._fields)}:
+    def as_csv(self, data: bytes) -> Columns | None:
+        """The lines as they are; None where they are not surely right, or not all that is to be loaded."""
+        text = _text_of(data)
+        if text is None or self._owner is not None or not self._rows.are_right(text):
+            return None
+        csv = CsvText(data if data.endswith(b"\n") else data + b"\n", self._separator, self._nullable)
+        return Columns(self._names, count_records(csv.data), csv=csv)
+
+    def as_texts(self, data: bytes) -> Columns | None:
+        """The lines as columns; None where they are not surely right."""
+        text = _text_of(data)
+        columns = None if text is None else self._rows.columns(text)
+        if not columns:
             return None
         texts: dict[str, Texts] = {}
-        for (field, rule), column in zip(self._fields, zip(*cells, strict=True), strict=True):
-            present: Texts = [text or None for text in column] if field.nullable and "" in column else column
-            checked = rule.checked(present)
-            if checked is None:
+        for name, rule, column in zip(self._names, self._rules, columns, strict=True):
+            told = rule.told(column)
+            if told is None:
                 return None
-            texts[field.name] = checked
-        return _owned(texts, len(cells), self._owner)
+            texts[name] = told
+        return _owned(texts, len(columns[0]), self._owner)
+
+
+def _text_of(data: bytes) -> str | None:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return text if text.endswith("\n") else f"{text}\n"
 
 
 class _JsonTexts:

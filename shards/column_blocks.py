@@ -1,4 +1,4 @@
-"""Rows by their columns, as they go to a database's loader: texts, or the arrays of pyarrow."""
+"""Rows by their columns, as they go to a database's loader: texts, the arrays of pyarrow, or CSV."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,31 @@ SPECIAL: Final = (("\\", "\\\\"), ("\n", "\\n"), ("\t", "\\t"), ("\r", "\\r"))
 
 
 @dataclass(frozen=True, slots=True)
+class CsvText:
+    r"""Rows as they stand in a file, all surely right; each ends with the same kind of newline.
+
+    A field that is empty, quoted or not, is NULL in the `nullable` columns, and the empty text in others.
+    No field has a NUL or a `\.`; columns that are no texts have no spaces around them.
+    """
+
+    data: bytes
+    separator: str
+    nullable: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Columns:
     """So many rows, by column: `texts` that are checked by their columns' rules, in the order of `names`.
 
-    `arrays` is a pyarrow RecordBatch of the same columns in place of the texts, where a reader made one.
+    In place of the texts, a reader may have made `arrays`, a pyarrow RecordBatch of the same columns, or left
+    the rows as the `csv` that they are.
     """
 
     names: tuple[str, ...]
     count: int
     texts: Sequence[Texts] = ()
     arrays: Any = None
+    csv: CsvText | None = None
 
 
 def as_copy_text(columns: Columns) -> bytes:

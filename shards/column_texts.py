@@ -5,8 +5,7 @@ Whatever is not surely read so, for whatever reason, is left to the slow way, wh
 
 import json
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -18,7 +17,9 @@ import msgspec
 from sqlalchemy import types
 from sqlalchemy.types import TypeEngine
 
+from shards import text_patterns
 from shards.column_values import BITS_MAXIMUM, INTEGER_BITS
+from shards.text_patterns import choice_pattern, decimal_pattern, integer_pattern
 
 Texts = Sequence[str | None]
 """A column's values; None is NULL."""
@@ -34,18 +35,15 @@ DECIMAL_DIGITS_MAXIMUM: Final = 30
 PLAIN_TEXTS: Final = frozenset(
     {"VARCHAR", "CHAR", "TEXT", "NVARCHAR", "TINYTEXT", "MEDIUMTEXT", "LONGTEXT", "string", "text"}
 )
-DAY: Final = r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
-CLOCK: Final = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
 PATTERNS: Final[Mapping[Kind, str]] = MappingProxyType(
     {
-        "integer": r"-?(?:0|[1-9][0-9]{0,18})",
-        "float": r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?(?:[eE][+-]?[0-9]{1,2})?",
-        "boolean": r"[Tt]rue|[Ff]alse|1|0",
-        "date": DAY,
-        "datetime": f"{DAY}[T ]{CLOCK}Z?",
-        "zoned": rf"{DAY}[T ]{CLOCK}(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])",
-        "time": CLOCK,
-        "uuid": r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        "float": text_patterns.FLOAT,
+        "boolean": text_patterns.BOOLEAN,
+        "date": text_patterns.DAY,
+        "datetime": text_patterns.MOMENT,
+        "zoned": text_patterns.ZONED_MOMENT,
+        "time": text_patterns.CLOCK,
+        "uuid": text_patterns.UUID,
     }
 )
 PYTHON_TYPES: Final[Mapping[Kind, tuple[type, ...]]] = MappingProxyType(
@@ -67,7 +65,11 @@ PYTHON_TYPES: Final[Mapping[Kind, tuple[type, ...]]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class TextRule:
-    """What the texts of one column have to be."""
+    """What the texts of one column have to be.
+
+    Where there is a `pattern`, a text that it matches is right; else it is a text of so many characters at
+    most, or JSON.
+    """
 
     kind: Kind
     pattern: str | None = None
@@ -79,17 +81,27 @@ class TextRule:
 
     def checked(self, texts: Texts) -> Texts | None:
         """The column as the database takes it, or None where not all of it is surely right."""
-        present = [text for text in texts if text is not None] if None in texts else texts
-        try:
-            told = CHECKS[self.kind](self, present) if present else present  # type: ignore[arg-type]
-        except ValueError:
-            return None
-        if told is present or told is None:
-            return texts if told is not None else None
-        if present is texts:
-            return told
-        following = iter(told)
-        return [None if text is None else next(following) for text in texts]
+        present: Any = [text for text in texts if text is not None] if None in texts else texts
+        return self.told(texts) if not present or self._fits(present) else None
+
+    def told(self, texts: Texts) -> Texts | None:
+        """Texts that match the pattern, or fit, as the database takes them; None where JSON is not right."""
+        match self.kind:
+            case "datetime" if "Z" in "".join(filter(None, texts)):
+                return [None if text is None else text.removesuffix("Z") for text in texts]
+            case "json":
+                return _json(texts)
+        return texts
+
+    def _fits(self, texts: Sequence[str]) -> bool:
+        if self.choices is not None:
+            return self.choices.issuperset(texts)
+        if self.pattern is not None:
+            # one match of the whole column costs a tenth of a match for each value; it never goes back
+            return re.fullmatch(rf"(?:(?:{self.pattern})\n)*+", END.join(texts) + END) is not None
+        if NUL in "".join(texts):
+            return False
+        return self.characters_maximum is None or max(map(len, texts)) <= self.characters_maximum
 
 
 def text_rule(type_: TypeEngine[Any], dialect: str) -> TextRule | None:
@@ -123,7 +135,8 @@ def _always(kind: Kind) -> Maker:
 
 
 def _enum_rule(type_: Any, _dialect: str) -> TextRule:
-    return TextRule("text", choices=frozenset(type_.enums))
+    choices = frozenset(type_.enums)
+    return TextRule("text", choice_pattern(choices), choices=choices)
 
 
 def _string_rule(type_: Any, _dialect: str) -> TextRule | None:
@@ -144,7 +157,7 @@ def _integer_rule(type_: Any, dialect: str) -> TextRule | None:
     if bits == BITS_MAXIMUM and unsigned:
         return None
     bounds = (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    return TextRule("integer", PATTERNS["integer"], bounds=bounds)
+    return TextRule("integer", integer_pattern(*bounds), bounds=bounds)
 
 
 def _decimal_rule(type_: Any, _dialect: str) -> TextRule | None:
@@ -152,15 +165,10 @@ def _decimal_rule(type_: Any, _dialect: str) -> TextRule | None:
     if not type_.asdecimal or getattr(type_, "unsigned", False):
         return None
     if precision is None:
-        return TextRule("decimal", _decimal_pattern(DECIMAL_DIGITS_MAXIMUM, DECIMAL_DIGITS_MAXIMUM))
+        return TextRule("decimal", decimal_pattern(DECIMAL_DIGITS_MAXIMUM, DECIMAL_DIGITS_MAXIMUM))
     if not 0 <= scale < precision:
         return None
-    return TextRule("decimal", _decimal_pattern(precision - scale, scale), digits=(precision, scale))
-
-
-def _decimal_pattern(before: int, behind: int) -> str:
-    fraction = rf"(?:\.[0-9]{{1,{behind}}})?" if behind else ""
-    return rf"-?[0-9]{{1,{before}}}{fraction}"
+    return TextRule("decimal", decimal_pattern(precision - scale, scale), digits=(precision, scale))
 
 
 def _datetime_rule(type_: Any, _dialect: str) -> TextRule:
@@ -196,77 +204,10 @@ MAKERS: Final[tuple[tuple[type[TypeEngine[Any]], Maker], ...]] = (
 )
 
 
-Check = Callable[[TextRule, Sequence[str]], Sequence[str] | None]
-
-
-def _matches(rule: TextRule, texts: Sequence[str]) -> bool:
-    # one match of the whole column costs a tenth of a match for each value; it never goes back
-    return re.fullmatch(rf"(?:(?:{rule.pattern})\n)*+", END.join(texts) + END) is not None
-
-
-def _text(rule: TextRule, texts: Sequence[str]) -> Sequence[str] | None:
-    if NUL in "".join(texts):
-        return None
-    if rule.choices is not None:
-        return texts if rule.choices.issuperset(texts) else None
-    if rule.characters_maximum is not None and max(map(len, texts)) > rule.characters_maximum:
-        return None
-    return texts
-
-
-def _integer(rule: TextRule, texts: Sequence[str]) -> Sequence[str] | None:
-    if not _matches(rule, texts):
-        return None
-    lowest, highest = rule.bounds
-    numbers = list(map(int, texts))
-    return texts if lowest <= min(numbers) and max(numbers) <= highest else None
-
-
-def _matching(rule: TextRule, texts: Sequence[str]) -> Sequence[str] | None:
-    return texts if _matches(rule, texts) else None
-
-
-def _date(rule: TextRule, texts: Sequence[str]) -> Sequence[str] | None:
-    if not _matches(rule, texts):
-        return None
-    _exhaust(map(date.fromisoformat, set(texts)))
-    return texts
-
-
-def _datetime(rule: TextRule, texts: Sequence[str]) -> Sequence[str] | None:
-    if not _matches(rule, texts):
-        return None
-    _exhaust(map(datetime.fromisoformat, texts))
-    if rule.kind == "datetime" and "Z" in "".join(texts):
-        return [text.removesuffix("Z") for text in texts]
-    return texts
-
-
-def _json(_rule: TextRule, texts: Sequence[str]) -> Sequence[str] | None:
+def _json(texts: Texts) -> Texts | None:
     # the slow way's path through Python changes numbers: both must store the same
     try:
-        told = [json.dumps(msgspec.json.decode(text)) for text in texts]
+        told = [None if text is None else json.dumps(msgspec.json.decode(text)) for text in texts]
     except (msgspec.DecodeError, RecursionError):
         return None
-    return None if "null" in told or r"\u0000" in "".join(told) else told
-
-
-def _exhaust(values: Iterable[Any]) -> None:
-    deque(values, maxlen=0)
-
-
-CHECKS: Final[Mapping[Kind, Check]] = MappingProxyType(
-    {
-        "text": _text,
-        "integer": _integer,
-        "decimal": _matching,
-        "float": _matching,
-        "boolean": _matching,
-        "date": _date,
-        "datetime": _datetime,
-        "zoned": _datetime,
-        "time": _matching,
-        "uuid": _matching,
-        "json": _json,
-    }
-)
+    return None if "null" in told or r"\u0000" in "".join(filter(None, told)) else told

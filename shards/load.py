@@ -24,6 +24,9 @@ class Loader(Protocol):
     takes_arrays: bool
     """Whether blocks of pyarrow's arrays can be loaded."""
 
+    takes_csv: bool
+    """Whether blocks of CSV can be loaded as they are."""
+
     def encode(self, columns: Columns) -> Any:
         """The block as `send` takes it; needs no connection, and may be called from any thread.
 
@@ -54,6 +57,11 @@ class BlockLoader:
     def takes_arrays(self) -> bool:
         """Whether blocks of pyarrow's arrays can be loaded."""
         return self._loader.takes_arrays
+
+    @property
+    def takes_csv(self) -> bool:
+        """Whether blocks of CSV can be loaded as they are."""
+        return self._loader.takes_csv
 
     def encode(self, columns: Columns) -> Any | None:
         """The block as `load` takes it, or None where it has to go the slow way; from any thread."""

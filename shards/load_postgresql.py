@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from shards.column_blocks import Columns, as_copy_text
+from shards.column_blocks import Columns, CsvText, as_copy_text
 from shards.load_target import CannotLoad, Target
 from shards.postgresql import can_fail_alone, copying
 
@@ -24,6 +24,8 @@ class CopyData(NamedTuple):
 class PostgreSQLLoader:
     """COPY, through the connection of the part; one statement for each block."""
 
+    takes_csv = True
+
     def __init__(self, target: Target) -> None:
         self._target = target
         self.takes_arrays = has_arrow()
@@ -37,6 +39,8 @@ class PostgreSQLLoader:
         """The block's statement and bytes."""
         if columns.arrays is not None:
             return CopyData(self._statement(columns, "binary"), _as_copy_binary(columns.arrays))
+        if columns.csv is not None:
+            return CopyData(self._statement(columns, self._csv_form(columns, columns.csv)), columns.csv.data)
         return CopyData(self._statement(columns, "text, ENCODING 'UTF8'"), as_copy_text(columns))
 
     def send(self, connection: Connection, encoded: CopyData) -> int:
@@ -49,6 +53,12 @@ class PostgreSQLLoader:
             if getattr(error.orig, "sqlstate", None) in NOT_FOR_COPY:
                 raise CannotLoad from error
             raise
+
+    def _csv_form(self, columns: Columns, csv: CsvText) -> str:
+        required = [name for name in columns.names if name not in csv.nullable]
+        forced = {"FORCE_NULL": csv.nullable, "FORCE_NOT_NULL": required}
+        options = [f"{name} ({self._target.columns(names)})" for name, names in forced.items() if names]
+        return ", ".join(["csv", f"DELIMITER '{csv.separator}'", "ENCODING 'UTF8'", *options])
 
     def _statement(self, columns: Columns, form: str) -> str:
         names = self._target.columns(columns.names)

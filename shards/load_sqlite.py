@@ -41,6 +41,7 @@ class SQLiteLoader:
     """An INSERT for each block; values are bound as SQLAlchemy binds them."""
 
     takes_arrays = False
+    takes_csv = False
 
     def __init__(
         self,

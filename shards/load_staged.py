@@ -18,6 +18,7 @@ class Inner(Protocol):
     """The loader that fills the temporary table."""
 
     takes_arrays: bool
+    takes_csv: bool
 
     def encode(self, columns: Columns) -> Any:
         """As `Loader.encode`."""
@@ -50,6 +51,7 @@ class StagedLoader:
         self._dialect = dialect
         self._inner = make_inner(target)
         self.takes_arrays = self._inner.takes_arrays
+        self.takes_csv = self._inner.takes_csv
 
     def encode(self, columns: Columns) -> Staged:
         """The block and its statements; raises `CannotLoad` where rows leave out the key."""

@@ -34,17 +34,17 @@ def make_kinds(server: PostgreSQLServer) -> Iterator[Shard]:
 @UNHURRIED
 @given(data=ALL_KINDS)
 def test_every_way_makes_the_same_of_a_csv_file(kinds: Shard, data: bytes) -> None:
-    """Arrays of pyarrow's and columns of texts give the rows and the faults that single rows give."""
-    arrays, texts, rows = (outcome(kinds, way, "a.csv", data) for way in WAYS)
+    """Arrays of pyarrow's, CSV as it is and columns of texts give what single rows give: rows and faults."""
+    arrays, as_it_is, texts, rows = (outcome(kinds, way, "a.csv", data) for way in WAYS)
 
-    assert arrays == texts == rows
+    assert arrays == as_it_is == texts == rows
 
 
 @UNHURRIED
 @given(data=json_files("postgresql"))
 def test_every_way_makes_the_same_of_a_json_lines_file(kinds: Shard, data: bytes) -> None:
     """Arrays of pyarrow's and columns of texts give the rows and the faults that single rows give."""
-    arrays, texts, rows = (outcome(kinds, way, "a.jsonl", data) for way in WAYS)
+    arrays, texts, rows = (outcome(kinds, way, "a.jsonl", data) for way in WAYS if way != "csv")
 
     assert arrays == texts == rows
 

@@ -17,8 +17,9 @@ from handlers.testing import run_handler
 from shards import load_postgresql, row_columns
 from shards.engines import Shard
 
-WAYS = ("arrays", "texts", "rows")
-"""pyarrow's arrays, columns of texts, and each row by itself: the last one is what the others must equal."""
+WAYS = ("arrays", "csv", "texts", "rows")
+"""pyarrow's arrays, CSV as it stands in the file, columns of texts, and each row by itself: the last one is
+what the others must equal."""
 
 COLUMNS = {
     "postgresql": {
@@ -221,6 +222,8 @@ def only_way(way: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(row_columns, "ROWS_MINIMUM", 1)
         patch.setattr(load_postgresql, "has_arrow", lambda: way == "arrays" and HAS_ARROW)
+        if way == "texts":
+            patch.setattr(load_postgresql.PostgreSQLLoader, "takes_csv", False)
         if way == "rows":
             patch.setattr("handlers.file_load.open_loader", lambda *_: None)
             patch.setattr(row_columns, "open_loader", lambda *_: None)
