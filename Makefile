@@ -50,11 +50,12 @@ format: $(STAMP)  ## Put the code in the project's form.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## Measure requests and CPU per job on a local SQS stand-in, and small parts on each database.
+bench: $(STAMP)  ## Measure requests and CPU per job, small parts, and a file of a million rows on each database.
 	$(BIN)/python -m benchmarks.small_jobs
 	$(BIN)/python -m benchmarks.small_parts
+	$(BIN)/python -m benchmarks.bulk_load
 
-bench-bulk: $(STAMP)  ## Measure a file of a million rows beside each database's own loader: some fifteen minutes.
+bench-bulk: $(STAMP)  ## Of these, a file of a million rows beside each database's own loader: some ten minutes.
 	$(BIN)/python -m benchmarks.bulk_load
 
 bench-sick: $(STAMP)  ## Measure what one sick shard of 20 costs the others: some ten minutes.
