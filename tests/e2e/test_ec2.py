@@ -297,5 +297,4 @@ def tell_running(file: StatusFile, span: timedelta | None) -> None:
     """As a worker does every ten seconds: for how long its longest handler call has been running."""
     now = datetime.now(UTC)
     since = None if span is None else now - span
-    status = WorkerStatus(os.getpid(), "host:1", now, 1, {}, running_since=since)
-    file.write(status)
+    file.write(WorkerStatus(os.getpid(), "host:1", now, 1, {}, running_since=since))
