@@ -1,5 +1,6 @@
 """Loading blocks into MariaDB and MySQL by LOAD DATA LOCAL, from memory, where both sides allow it."""
 
+from dataclasses import replace
 from threading import Lock
 from typing import Any, Final, NamedTuple
 from weakref import WeakSet
@@ -7,12 +8,16 @@ from weakref import WeakSet
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from shards import load_postgresql
 from shards.column_blocks import Columns, as_copy_text
 from shards.load_target import CannotLoad, Target
 from shards.local_rows import offered
+from shards.marked_text import OPTIONS, as_marked_text, texts_of
 
 # The server or the driver forbids it: by its setting, or because the client did not offer it.
 FORBIDDEN: Final = frozenset({1148, 2068, 3948, 4166})
+# As PostgreSQL's COPY reads texts.
+COPY_TEXT: Final = "FIELDS TERMINATED BY x'09' ESCAPED BY x'5c' LINES TERMINATED BY x'0a'"
 
 _forbidding: WeakSet[Engine] = WeakSet()
 _lock: Final = Lock()
@@ -32,11 +37,11 @@ class MariaDBLoader:
     row too few, make the block one that was not loaded.
     """
 
-    takes_arrays = False
     takes_csv = False
 
     def __init__(self, target: Target) -> None:
         self._target = target
+        self.takes_arrays = load_postgresql.has_arrow()
 
     @staticmethod
     def can_load(connection: Connection) -> bool:
@@ -46,16 +51,18 @@ class MariaDBLoader:
 
     def encode(self, columns: Columns) -> LoadData:
         """The block's statement and bytes."""
-        statement = (
-            (
-                f"LOAD DATA LOCAL INFILE '{{file}}' INTO TABLE {self._target.table} CHARACTER SET utf8mb4 "
-                r"FIELDS TERMINATED BY '\t' ESCAPED BY x'5C' LINES TERMINATED BY '\n' "
-                f"({self._target.columns(columns.names)})"
-            )
-            .replace(r"\t", "\t")
-            .replace(r"\n", "\n")
+        data = as_marked_text(columns)
+        if data is not None:
+            return LoadData(self._statement(columns, OPTIONS), data)
+        if columns.arrays is not None:
+            columns = replace(columns, arrays=None, texts=texts_of(columns.arrays))
+        return LoadData(self._statement(columns, COPY_TEXT), as_copy_text(columns))
+
+    def _statement(self, columns: Columns, options: str) -> str:
+        return (
+            f"LOAD DATA LOCAL INFILE '{{file}}' INTO TABLE {self._target.table} CHARACTER SET utf8mb4 "
+            f"{options} ({self._target.columns(columns.names)})"
         )
-        return LoadData(statement, as_copy_text(columns))
 
     def send(self, connection: Connection, encoded: LoadData) -> int:
         """Load the block; raises `CannotLoad` where it is forbidden, or where anything was warned of."""

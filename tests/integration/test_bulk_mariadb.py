@@ -10,16 +10,28 @@ from hypothesis import strategies as st
 from sqlalchemy import event, text
 
 from shards import load_mariadb
+from shards.column_blocks import Columns
 from shards.engines import Shard
 from shards.load_mariadb import LoadData, MariaDBLoader
 from shards.load_target import Target
 from shards.local_rows import PACKET_BYTES, offered
-from tests.support.bulk_ways import create_table, csv_files, json_files, outcome
+from tests.support.bulk_ways import ARRAY_COLUMNS, HAS_ARROW, create_table, csv_files, json_files, outcome
 from tests.support.mariadb import MariaDBServer, mysqlclient_or_skip
 from tests.support.parts import shard_at
 
 FILES = st.one_of(
-    st.tuples(st.just("a.csv"), csv_files("mariadb")), st.tuples(st.just("a.jsonl"), json_files("mariadb"))
+    st.tuples(st.just("a.csv"), csv_files("mariadb")),
+    st.tuples(st.just("a.csv"), csv_files("mariadb", only=ARRAY_COLUMNS)),
+    st.tuples(st.just("a.jsonl"), json_files("mariadb")),
+)
+# what stands between values, what tells them apart elsewhere, and the rest of Unicode
+WORDS = st.lists(
+    st.one_of(
+        st.none(),
+        st.sampled_from(["", "N", "NULL", "\\N", "\x1dN", "\x1e", "\x1f", "\t", "\r\n", '"', "\\", "\\x"]),
+        st.text(st.characters(codec="utf-8")),
+    ),
+    min_size=1,
 )
 # a transaction for each example: the server's pace, not the code's
 UNHURRIED = settings(
@@ -38,7 +50,8 @@ def make_database(mariadb_server: MariaDBServer) -> str:
     ):
         create_table(connection)
         connection.execute(text("ALTER TABLE kinds ADD CONSTRAINT positive CHECK (number > 0)"))
-        connection.execute(text("CREATE TABLE words (word LONGTEXT NOT NULL)"))
+        connection.execute(text("ALTER TABLE kinds ADD COLUMN latin varchar(9) CHARACTER SET latin1"))
+        connection.execute(text("CREATE TABLE words (number SERIAL, word LONGTEXT)"))
     return "bulk"
 
 
@@ -68,7 +81,22 @@ def note_statements(kinds: Shard) -> Iterator[list[str]]:
 @given(file=FILES)
 def test_every_way_makes_the_same_of_a_file(kinds: Shard, file: tuple[str, bytes]) -> None:
     """LOAD DATA gives the rows and the faults that single rows give: what it warns of is done again."""
-    assert outcome(kinds, "texts", *file) == outcome(kinds, "rows", *file)
+    expected = outcome(kinds, "rows", *file)
+
+    assert outcome(kinds, "arrays", *file) == expected
+    assert outcome(kinds, "texts", *file) == expected
+
+
+@pytest.mark.parametrize("way", ["texts", "arrays"])
+def test_a_text_that_load_data_would_change_is_told(kinds: Shard, statements: list[str], way: str) -> None:
+    """A question mark in its place, with a mere warning: the column knows fewer characters than we do."""
+    data = "number,label,latin\n1,a,é\n2,b,ł\n".encode()
+
+    told, rows = outcome(kinds, way, "a.csv", data)
+
+    assert "LOAD" in statements
+    assert [detail.row for detail in told[2]] == [3]
+    assert rows == []
 
 
 @pytest.mark.parametrize(
@@ -104,6 +132,20 @@ def test_where_the_server_forbids_local_files_rows_are_inserted(
     assert statements.count("LOAD") == 1
 
 
+@UNHURRIED
+@given(words=WORDS)
+@pytest.mark.parametrize("way", ["texts", "arrays"])
+def test_any_text_comes_back_as_it_was_sent(kinds: Shard, way: str, words: list[str | None]) -> None:
+    """NULL, the empty text, and whatever stands between values or would be told by a backslash."""
+    with kinds.connect() as connection, connection.begin() as transaction:
+        loader = MariaDBLoader(Target("words", connection.dialect.identifier_preparer))
+        encoded = loader.encode(_column_of(words, way))
+        assert loader.send(connection, encoded) == len(words)
+
+        assert connection.execute(text("SELECT word FROM words ORDER BY number")).scalars().all() == words
+        transaction.rollback()
+
+
 @pytest.mark.parametrize("byte_count", [1, PACKET_BYTES - 1, PACKET_BYTES, 257 * PACKET_BYTES])
 def test_rows_arrive_whole_however_many_packets_they_take(kinds: Shard, byte_count: int) -> None:
     """Packets are numbered up to 255, and then from 0."""
@@ -133,3 +175,12 @@ def test_a_server_is_never_given_a_file(mariadb_server: MariaDBServer, database:
             connection.invalidate()
         with shard.connect() as connection:
             assert connection.execute(text("SELECT word FROM words")).all() == []
+
+
+def _column_of(words: list[str | None], way: str) -> Columns:
+    if way == "texts" or not HAS_ARROW:
+        return Columns(("word",), len(words), [words])
+    import pyarrow as pa
+
+    batch = pa.RecordBatch.from_arrays([pa.array(words, pa.string())], names=["word"])
+    return Columns(("word",), len(words), arrays=batch)
