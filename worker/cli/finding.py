@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at. `text` says what is wrong and what to do; empty where all is right."""
+    """One thing that was looked at. `text` says what is wrong and what to do, or what else is to be known."""
 
     area: str
     name: str

@@ -24,6 +24,7 @@ from worker.cli.queue_findings import hold_doubts, link_doubts, name_doubts, ord
 from worker.cli.shard_findings import find_in_shards
 from worker.middleware_names import MiddlewareImportFailed, load_middleware
 from worker.objects import ObjectError
+from worker.signing import Key
 from worker.signing_jobs import KEY_BYTES_MINIMUM, KEY_SETTING
 from worker.signing_keys import SignKeyUnusable, read_key
 from worker.symfony.signatures import KEY_SETTING as SYMFONY_KEY_SETTING
@@ -100,18 +101,17 @@ def _told(
 
 def _sign_keys(settings: Settings) -> Iterator[Finding]:
     for file in settings.signing.key_files:
-        key_faults = partial(_key_faults, file, KEY_SETTING, KEY_BYTES_MINIMUM)
-        yield from _told("signing key", str(file), key_faults)
+        yield _key(file, KEY_SETTING, KEY_BYTES_MINIMUM, "Signatures name it {}.")
     for file in settings.symfony.sign_key_files:
-        yield from _told("signing key", str(file), partial(_key_faults, file, SYMFONY_KEY_SETTING))
+        yield _key(file, SYMFONY_KEY_SETTING)
 
 
-def _key_faults(file: Path, setting: str, bytes_minimum: int = 1) -> list[str]:
+def _key(file: Path, setting: str, bytes_minimum: int = 1, told: str = "") -> Finding:
     try:
-        read_key(file, setting, bytes_minimum)
+        key = read_key(file, setting, bytes_minimum)
     except SignKeyUnusable as error:
-        return [str(error)]
-    return []
+        return Finding("signing key", str(file), "wrong", str(error))
+    return Finding("signing key", str(file), "right", told.format(Key.of(key).id))
 
 
 def _directories(settings: Settings) -> Iterator[Finding]:
