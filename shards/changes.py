@@ -60,7 +60,7 @@ class Changes:
 
     def told(self) -> tuple[Change, ...]:
         """The tables in the order in which they were changed first; those beyond the maximum as one."""
-        self._count_late()
+        self.count_late()
         tables = dict.fromkeys(place.table for place, count in self._counts.items() if count)
         named = [table for table in tables if table is not None]
         told = named[:TABLES_MAXIMUM]
@@ -68,9 +68,15 @@ class Changes:
         others = set(tables) - set(told)
         return (*changes, self._change(None, others)) if others else tuple(changes)
 
+    def count_late(self, *_: Any) -> None:
+        """The rows of the statement before have been read by now; the connection's events call this."""
+        if self._counted_late is not None:
+            place, before = self._counted_late
+            self._counted_late = None
+            self._counts[place] += self._driver.total_changes - before
+
     def note(self, _connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         """A statement was executed; the connection's events call this."""
-        self._count_late()
         if (saved := _SAVE.match(statement)) is not None:
             self._saved[saved[1]] = self._counts.copy()
         elif (undone := _UNDO.match(statement)) is not None:
@@ -84,12 +90,6 @@ class Changes:
             self._counted_late = (place, self._driver.total_changes)
         else:
             self._counts[place] += max(cursor.rowcount, 0)
-
-    def _count_late(self) -> None:
-        if self._counted_late is not None:
-            place, before = self._counted_late
-            self._counted_late = None
-            self._counts[place] += self._driver.total_changes - before
 
     def _change(self, name: str | None, tables: set[str | None]) -> Change:
         counts: Counter[Verb] = Counter()
@@ -109,10 +109,12 @@ class Changes:
 def changes_on(connection: Connection) -> Iterator[Changes]:
     """Count what is changed on the connection inside the block."""
     changes = Changes(connection)
+    event.listen(connection, "before_cursor_execute", changes.count_late)
     event.listen(connection, "after_cursor_execute", changes.note)
     try:
         yield changes
     finally:
+        event.remove(connection, "before_cursor_execute", changes.count_late)
         event.remove(connection, "after_cursor_execute", changes.note)
 
 

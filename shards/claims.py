@@ -219,12 +219,18 @@ def _take_over(connection: Connection, identity: PartIdentity, counts: Claimed) 
 
 
 def _end(connection: Connection, identity: PartIdentity, values: Mapping[str, Any]) -> None:
-    _check_transaction(connection)
+    check_transaction(connection)
     if execute_ready(connection, _END[connection.dialect.name], {**_key(identity), **values}) != 1:
         raise BrokenTransaction
 
 
-def _check_transaction(connection: Connection) -> None:
+def check_transaction(connection: Connection) -> None:
+    """Check that the work has left the transaction open and good, as far as the driver knows without asking.
+
+    Raises:
+        BrokenTransaction: it was ended.
+        StatementFailedUnnoticed: a statement failed, and with it the transaction.
+    """
     match transaction_state(connection):
         case TransactionState.ENDED:
             raise BrokenTransaction

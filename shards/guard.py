@@ -144,18 +144,36 @@ def guarded_transaction(connection: PartConnection) -> Iterator[None]:
         ConnectionLost: the block raised something else than the lost connection's own error, which says
             nothing about the part: the transaction is gone with the connection. `OutOfTime` stays as it is.
     """
+    with _rolled_back_on_error(connection) as transaction:
+        yield
+    passed("before_commit")
+    transaction.commit_as_owner()
+    passed("after_commit")
+
+
+@contextmanager
+def trial_transaction(connection: PartConnection) -> Iterator[None]:
+    """One transaction around the block, rolled back at its end however it ends.
+
+    Raises:
+        ConnectionLost: as `guarded_transaction`.
+    """
+    with _rolled_back_on_error(connection) as transaction:
+        yield
+    transaction.roll_back_as_owner()
+
+
+@contextmanager
+def _rolled_back_on_error(connection: PartConnection) -> Iterator[GuardedTransaction]:
     transaction = GuardedTransaction(connection)
     try:
-        yield
+        yield transaction
     except BaseException as error:
         lost = connection.invalidated
         transaction.roll_back_as_owner()
         if lost and isinstance(error, Exception) and not _tells_why(error):
             raise ConnectionLost from error
         raise
-    passed("before_commit")
-    transaction.commit_as_owner()
-    passed("after_commit")
 
 
 def _tells_why(error: Exception) -> bool:
