@@ -1,44 +1,39 @@
-"""Loading blocks into SQLite: one prepared statement for all rows of a block."""
+"""Loading blocks into SQLite: statements of many rows each, for every statement costs more than its rows."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, time
-from decimal import Decimal
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Dialect
 from sqlalchemy.types import TypeEngine
 
 from shards.column_blocks import Columns
-from shards.column_texts import Kind, Texts, text_rule
+from shards.column_texts import text_rule
 from shards.conflicts import Conflict
 from shards.load_target import CannotLoad, Target
+from shards.sqlite_values import converted, converter
 
-Convert = Callable[[Any], Any]
-
-READERS: Final[Mapping[Kind, Convert]] = MappingProxyType(
-    {
-        "integer": int,
-        "decimal": Decimal,
-        "float": float,
-        "boolean": {"true": True, "True": True, "1": True, "false": False, "False": False, "0": False}.get,
-        "date": date.fromisoformat,
-        "datetime": datetime.fromisoformat,
-        "zoned": datetime.fromisoformat,
-        "time": time.fromisoformat,
-    }
-)
+ROWS_TOGETHER: Final = (1024, 32, 1)
+"""How many rows a statement has: as many as there are left, but few kinds of statements, which are kept."""
+VALUES_MAXIMUM: Final = 32_766
+"""What SQLite takes in one statement, if it was not made otherwise."""
 
 
 class Rows(NamedTuple):
-    """A block as the driver takes it."""
+    """Rows as the driver takes them: a statement, and the values for each time that it is executed."""
 
     statement: str
-    values: list[tuple[Any, ...]]
+    values: Sequence[tuple[Any, ...]]
+
+
+class Encoded(NamedTuple):
+    """A block, and how many rows it has."""
+
+    parts: Sequence[Rows]
+    row_count: int
 
 
 class SQLiteLoader:
-    """An INSERT for each block; values are bound as SQLAlchemy binds them."""
+    """INSERTs for each block; values are bound as SQLAlchemy binds them."""
 
     takes_arrays = False
     takes_csv = False
@@ -53,43 +48,43 @@ class SQLiteLoader:
         self._target = target
         self._conflict = conflict
         self._converters = {
-            name: _converters(rule.kind, type_, dialect)
+            name: converter(rule.kind, type_, dialect)
             for name, type_ in column_types.items()
             if (rule := text_rule(type_, "sqlite")) is not None
         }
 
-    def encode(self, columns: Columns) -> Rows:
-        """The block's statement and rows."""
+    def encode(self, columns: Columns) -> Encoded:
+        """The block's statements and rows."""
         if columns.arrays is not None or len(columns.names) != len(columns.texts):
             raise CannotLoad
-        values = [
-            _converted(texts, self._converters[name])
-            for name, texts in zip(columns.names, columns.texts, strict=True)
-        ]
-        places = ", ".join("?" * len(columns.names))
-        names = self._target.columns(columns.names)
-        statement = f"INSERT INTO {self._target.table} ({names}) VALUES ({places})"  # noqa: S608 - all quoted
-        if self._conflict is not None:
-            statement += f" {self._conflict.clause(self._target, 'sqlite', columns.names)}"
-        return Rows(statement, list(zip(*values, strict=True)))
+        width = len(columns.names)
+        values: list[Any] = [None] * (width * columns.count)
+        for place, (name, texts) in enumerate(zip(columns.names, columns.texts, strict=True)):
+            values[place::width] = converted(texts, self._converters[name])
+        return Encoded(list(self._parts(columns.names, values)), columns.count)
 
-    def send(self, connection: Connection, encoded: Rows) -> int:
+    def send(self, connection: Connection, encoded: Encoded) -> int:
         """Insert the block."""
-        connection.exec_driver_sql(encoded.statement, encoded.values)
-        return len(encoded.values)
+        for part in encoded.parts:
+            connection.exec_driver_sql(part.statement, part.values)
+        return encoded.row_count
 
+    def _parts(self, names: Sequence[str], values: Sequence[Any]) -> Iterator[Rows]:
+        begin, width = 0, len(names)
+        for rows in ROWS_TOGETHER:
+            step = rows * width
+            if step > VALUES_MAXIMUM and rows > 1:
+                continue
+            end = begin + (len(values) - begin) // step * step
+            if end > begin:
+                parameters = [tuple(values[at : at + step]) for at in range(begin, end, step)]
+                yield Rows(self._statement(names, rows), parameters)
+            begin = end
 
-def _converters(kind: Kind, type_: TypeEngine[Any], dialect: Dialect) -> list[Convert]:
-    bind = type_.dialect_impl(dialect).bind_processor(dialect)
-    return [convert for convert in (READERS.get(kind), bind) if convert is not None]
-
-
-def _converted(texts: Texts, converters: Sequence[Convert]) -> Sequence[Any]:
-    if not converters:
-        return texts
-    present: Any = [text for text in texts if text is not None] if None in texts else texts
-    for convert in converters:
-        present = map(convert, present)
-    if None not in texts:
-        return list(present)
-    return [None if text is None else next(present) for text in texts]
+    def _statement(self, names: Sequence[str], rows: int) -> str:
+        row = f"({', '.join('?' * len(names))})"
+        columns, places = self._target.columns(names), ", ".join([row] * rows)
+        statement = f"INSERT INTO {self._target.table} ({columns}) VALUES {places}"  # noqa: S608 - all quoted
+        if self._conflict is None:
+            return statement
+        return f"{statement} {self._conflict.clause(self._target, 'sqlite', names)}"
