@@ -19,7 +19,7 @@ OTHER_KEY = b"another key that is not a short one"
 
 def key_files(directory: Path, *keys: bytes) -> list[str]:
     """The paths of files with these keys in them."""
-    return [key_file(directory, key, hashlib.sha256(key).hexdigest()) for key in keys]
+    return [key_file(directory, key, f"key-{key_id(key)}") for key in keys]
 
 
 def key_id(key: bytes) -> str:

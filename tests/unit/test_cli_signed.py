@@ -195,7 +195,7 @@ def test_without_keys_a_retry_leaves_a_signature_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "content"),
-    [("submit -", b"short"), ("submit -", None), ("failed retry --all --yes", b"short")],
+    [("submit -", b"tiny-key"), ("submit -", None), ("failed retry --all --yes", b"tiny-key")],
 )
 def test_a_key_that_cannot_be_used_is_told(site: Site, command: str, content: bytes | None) -> None:
     """One line that names the file and says what to do; nothing is sent, and nothing of the key told."""
@@ -206,7 +206,7 @@ def test_a_key_that_cannot_be_used_is_told(site: Site, command: str, content: by
     assert result.exit_code == 1
     assert f"signing.key_files: {file}" in result.stderr.replace("the key in ", "")
     assert len(result.stderr.splitlines()) == 1
-    assert "short:" not in result.stderr
+    assert "tiny-key" not in result.stderr
     assert site.waiting("requests") == []
 
 
