@@ -2,11 +2,9 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from functools import partial
 from typing import Final
 
-import structlog
 from sqlalchemy import Connection
 
 from config.result import error_of, failed
@@ -15,32 +13,26 @@ from handlers.middleware import Middleware
 from shards.engines import Shards
 from shards.failures import Failure, Kind
 from shards.guard import OutOfTime, PartConnection
-from shards.inbox import ContentConflict, InboxFault, Outcome, PlacementStale, Superseded
+from shards.inbox import Outcome
 from shards.parts import PartStore, StartedBefore
-from worker.backoff import half_jitter
 from worker.clock import Clock
-from worker.conclusion import Deferral
 from worker.counted_starts import CountedStarts
-from worker.failures import failure_of, log_unexpected
-from worker.gate import Gate
-from worker.handler_call import HandlerCall, names_of, shard_name
+from worker.failures import failure_of
+from worker.gate import ALONE_PATIENCE_SECONDS, Gate
+from worker.handler_call import HandlerCall, Payload, names_of, shard_name
 from worker.job_in_hand import Part, shutdown_deferral
-from worker.middleware import pass_through
-from worker.part_envelope import part_envelope
+from worker.part_envelope import within_middleware
 from worker.pulse import doing
 from worker.recording import record_failure
-from worker.reports import Away, Ended, GivenUp, Report
+from worker.reports import Ended, GivenUp, Report
 from worker.shared_run import Begins, SharedRun, Together
 from worker.sharing import Sharing
 from worker.time_limits import TimeLimits
+from worker.trial_run import TrialRun
 from worker.turn_limits import statements_limit_seconds
+from worker.turn_reports import TurnReports
 
-ALONE_PATIENCE_SECONDS: Final = 10.0
 START_SETTLES_SECONDS: Final = 1.0
-PLACEMENT_STALE_DELAY: Final = timedelta(seconds=1)
-
-log = structlog.get_logger()
-
 
 IsMine = Callable[[], bool]
 """Whether the calling thread is the one that may end the part's turn."""
@@ -64,16 +56,21 @@ class Executor:
         self._middleware = middleware
         self._clock = clock
         self._stop = stop
-        self._forget = forget
+        self._reports = TurnReports(shards, settings, clock, forget)
         self._gate = Gate()
         self._counted_starts = CountedStarts()
         self._handler_call = HandlerCall(settings, time_limits, clock.monotonic)
         self.sharing = Sharing(settings, clock.monotonic, has_middleware=bool(middleware))
         self._shared_run = SharedRun(shards, settings, self._handler_call, self.sharing, clock)
+        self._trial_run = TrialRun(
+            shards, settings, middleware, self._handler_call, self._gate, self._reports, stop
+        )
 
     def apply(self, settings: Settings) -> None:
         """Go by these settings from now on."""
         self._settings = settings
+        self._reports.apply(settings)
+        self._trial_run.apply(settings)
         self._handler_call.apply(settings)
         self.sharing.apply(settings)
 
@@ -119,9 +116,11 @@ class Executor:
         def give_up(_store: PartStore, _part: Part) -> Outcome:
             raise OutOfTime
 
+        if part.owner.job.dry_run:
+            return self._trial_run.out_of_time(part)
         self._counted_starts.forget(part)
         report = self._try(part, give_up, lambda: True)
-        return self._busy(part, "busy") if isinstance(report, StartedBefore) else report
+        return self._reports.busy(part, "busy") if isinstance(report, StartedBefore) else report
 
     def do_without(self, thread: int) -> None:
         """Keep nobody waiting for this thread's part: it does not come back."""
@@ -137,6 +136,8 @@ class Executor:
         self._counted_starts.take_back()
 
     def _run(self, part: Part, is_mine: IsMine) -> Report:
+        if part.owner.job.dry_run:
+            return self._trial_run.run(part, is_mine)
         action = partial(self._start, known=0) if part.owner.suspect else self._work_or_refuse
         with self._gate.together():
             report = self._try(part, action, is_mine)
@@ -153,26 +154,26 @@ class Executor:
             return shutdown_deferral()
         with self._gate.alone(ALONE_PATIENCE_SECONDS) as alone:
             if not alone:
-                return self._busy(part, "busy")
+                return self._reports.busy(part, "busy")
             report = self._try(part, partial(self._start, known=starts), is_mine)
-        return self._busy(part, "busy") if isinstance(report, StartedBefore) else report
+        return self._reports.busy(part, "busy") if isinstance(report, StartedBefore) else report
 
     def _try(
         self, part: Part, action: Callable[[PartStore, Part], Outcome], is_mine: IsMine
     ) -> Report | StartedBefore:
         """Take the action, and record the failure that it ends in; both can find that the shard is away."""
         store = self._store(part)
-        report = self._reported(part, lambda: Ended(action(store, part)))
+        report = self._reports.of(part, lambda: Ended(action(store, part)))
         if isinstance(report, Failure) and not is_mine():
             return GivenUp()
         if isinstance(report, Failure):
-            report = self._reported(part, partial(self._record, store, part, report))
+            report = self._reports.of(part, partial(self._record, store, part, report))
         if isinstance(report, Failure):
             # What a handler raised cannot be written as it is: that it cannot is recorded in its place.
-            report = self._reported(part, partial(self._record, store, part, report))
+            report = self._reports.of(part, partial(self._record, store, part, report))
         if isinstance(report, Failure):
             # Recording itself failed in a way that asking again can mend: the part is as if it never ran.
-            return self._busy(part, report.code)
+            return self._reports.busy(part, report.code)
         return report
 
     def _store(self, part: Part) -> PartStore:
@@ -186,49 +187,6 @@ class Executor:
             check_placement=self._settings.directory.placement_rows,
         )
 
-    def _reported(self, part: Part, action: Callable[[], Report]) -> Report | StartedBefore | Failure:
-        try:
-            return action()
-        except (ContentConflict, Superseded, StartedBefore) as verdict:
-            return verdict
-        except PlacementStale as stale:
-            return self._report_stale(part, stale)
-        except InboxFault as fault:
-            log.error("inbox.fault", **names_of(part), error_code="shard_away", msg=str(fault))
-            return Away()
-        except BaseException as error:  # noqa: BLE001 - a handler may raise anything, sys.exit() too
-            failure = failure_of(error, self._dialect(part))
-            log_unexpected(error, failure, names_of(part))
-            return self._report_wait(part, failure)
-
-    def _report_stale(self, part: Part, stale: PlacementStale) -> Deferral:
-        """Let the message come back soon, to be routed anew: nothing was written, nothing is counted."""
-        customer_id = part.request.customer_id
-        self._forget([customer_id])
-        log.warning("placement.stale", **names_of(part), msg=str(stale))
-        delay = half_jitter(1, PLACEMENT_STALE_DELAY, PLACEMENT_STALE_DELAY, self._clock.random())
-        return Deferral(delay, "placement_stale")
-
-    def _report_wait(self, part: Part, failure: Failure) -> Report | Failure:
-        match failure.kind:
-            case Kind.AWAY:
-                log.warning(
-                    "shard.unanswered", **names_of(part), error_code=failure.code, msg=failure.message
-                )
-                return Away()
-            case Kind.BUSY if failure.code == "shutdown":
-                return shutdown_deferral()
-            case Kind.BUSY | Kind.OUTSIDE:
-                return self._busy(part, failure.code)
-            case _:
-                return failure
-
-    def _busy(self, part: Part, code: str) -> Deferral:
-        """Look again soon, but ever more rarely: somebody may hold the part for an hour."""
-        base, maximum = self._settings.deferral.busy_delay, self._settings.deferral.busy_max_delay
-        receives = part.owner.held[0].delivery.receive_count
-        return Deferral(half_jitter(receives, base, maximum, self._clock.random()), code)
-
     def _work_or_refuse(self, store: PartStore, part: Part) -> Outcome:
         if part.refusal is not None:
             body = failed(part.request.customer_id, part.refusal)
@@ -236,26 +194,18 @@ class Executor:
         return self._work(store, part)
 
     def _work(self, store: PartStore, part: Part) -> Outcome:
-        handler = part.owner.handler
-        assert handler is not None  # noqa: S101 - a job without a handler has only refused parts
-
         def transaction() -> Outcome:
-            decoded = [handler.decode(part.request.payload)]
+            payload = Payload(part)
 
             def work(connection: Connection) -> bytes:
                 assert isinstance(connection, PartConnection)  # noqa: S101 - every shard's is one
                 if part.start_counted:
                     self._counted_starts.connected(part, connection)
-                # A try after a deadlock decodes anew: the handler may have changed what it got before.
-                payload = decoded.pop() if decoded else handler.decode(part.request.payload)
-                return self._handler_call.call(part, connection, payload)
+                return self._handler_call.call(part, connection, payload.take())
 
             return store.run(part.identity, work)
 
-        if not self._middleware:
-            return transaction()
-        envelope, names = part_envelope(part), names_of(part)
-        return pass_through(self._middleware, envelope, transaction, self._dialect(part), names)
+        return within_middleware(self._middleware, part, transaction, self._dialect(part))
 
     def _start(self, store: PartStore, part: Part, *, known: int) -> Outcome:
         if part.refusal is not None:

@@ -4,8 +4,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from worker.pulse import waiting
+
+ALONE_PATIENCE_SECONDS: Final = 10.0
+"""How long a part waits for those that run to end, so that it can run alone."""
 
 
 class Gate:

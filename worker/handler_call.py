@@ -4,10 +4,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
+from msgspec import UNSET
 from structlog.contextvars import bound_contextvars
 
 from config.result import succeeded
 from config.settings import Settings
+from shards.changes import Changes
 from shards.guard import PartConnection
 from worker.job_in_hand import Part
 from worker.part_context import part_context
@@ -16,6 +18,26 @@ from worker.time_limits import TimeLimits
 from worker.turn_limits import handler_grace_seconds, handler_timeout
 
 GIVING_UP_SECONDS: Final = 15.0
+
+
+class Payload:
+    """A part's payload: decoded when this is made, before the transaction begins, and anew for a further try.
+
+    The handler may have changed what it got before. Raises what the job type's model raises.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._decoded = [self._decode()]
+
+    def take(self) -> Any:
+        """The payload for one call of the handler."""
+        return self._decoded.pop() if self._decoded else self._decode()
+
+    def _decode(self) -> Any:
+        handler = self._part.owner.handler
+        assert handler is not None  # noqa: S101 - a job without a handler has only refused parts
+        return handler.decode(self._part.request.payload)
 
 
 class HandlerCall:
@@ -36,8 +58,9 @@ class HandlerCall:
         connection: PartConnection,
         payload: Any,
         turn: AbstractContextManager[None] | None = None,
+        changes: Changes | None = None,
     ) -> bytes:
-        """The body of the part's outcome. `turn` is around the handler alone.
+        """The body of the part's outcome, which tells of `changes`. `turn` is around the handler alone.
 
         Raises what the handler raises, `OutOfTime`, and `BadResult`.
         """
@@ -53,7 +76,8 @@ class HandlerCall:
             turn or nullcontext(),
         ):
             value = handler.call(payload, part_context(part, connection, timeout, self._monotonic))
-        return succeeded(part.request.customer_id, value)
+        told = UNSET if changes is None else changes.told()
+        return succeeded(part.request.customer_id, value, told)
 
 
 def shard_name(part: Part) -> str:

@@ -17,6 +17,8 @@ class Held:
     `expires_at` (monotonic seconds) is written by the lease keeper alone; `lost` is set once and for all
     when the lease ran out: another worker may have the message, so it is neither acked nor released here.
     `priority` is the place of its queue among the request queues: 0 is the most urgent.
+    `deaths`: of a dry run that came too often, how many processes are thought to have died with it; None of
+    any other. Its waits go on in copies, by which they are told from that.
     `sqs_requests` and `s3_requests` are what it has cost so far; a lost update there costs a line's accuracy.
     """
 
@@ -29,6 +31,7 @@ class Held:
     prepared_at: float | None = None
     copied: bool = False
     priority: int = 0
+    deaths: int | None = None
     sqs_requests: float = 0.0
     s3_requests: int = 0
 

@@ -1,7 +1,21 @@
-"""The envelope of a part for its middleware; made only where there is some."""
+"""A part within its middleware, and the envelope that it is told of; made only where there is some."""
 
-from handlers.middleware import PartEnvelope
+from collections.abc import Callable, Sequence
+
+from handlers.middleware import Middleware, PartEnvelope
+from shards.inbox import Outcome
+from worker.handler_call import names_of
 from worker.job_in_hand import Part
+from worker.middleware import pass_through
+
+
+def within_middleware(
+    middleware: Sequence[Middleware], part: Part, transaction: Callable[[], Outcome], dialect: str
+) -> Outcome:
+    """The outcome of the part's transaction, run inside its middleware; raises as `pass_through`."""
+    if not middleware:
+        return transaction()
+    return pass_through(middleware, part_envelope(part), transaction, dialect, names_of(part))
 
 
 def part_envelope(part: Part) -> PartEnvelope:

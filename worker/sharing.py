@@ -57,7 +57,8 @@ class Sharing:
         """How many parts may share the transaction of this one, itself included; 1: it runs alone.
 
         Alone runs what may have a row in the inbox, or must have one before its handler is called: a part
-        that may have come before, one that is refused, one that may kill its process.
+        that may have come before, one that is refused, one that may kill its process; and a dry run's, which
+        is rolled back.
         """
         limit = self._limits.get(part.owner.job_type, ALONE) if self._limits else ALONE
         if limit == ALONE or not _is_new(part) or self._is_off(part.owner.job_type):
@@ -128,4 +129,5 @@ def _is_new(part: Part) -> bool:
         and not owner.suspect
         and not owner.came_before
         and owner.handler is not None
+        and not owner.job.dry_run
     )

@@ -53,7 +53,7 @@ def test_a_part_that_killed_its_process_three_times_is_failed(
     def killed(*_: object) -> None:
         raise Killed
 
-    def reported(_executor: object, _part: Part, action: Callable[[], Report]) -> object:
+    def reported(_reports: object, _part: Part, action: Callable[[], Report]) -> object:
         try:
             return action()
         except StartedBefore as verdict:
@@ -61,7 +61,7 @@ def test_a_part_that_killed_its_process_three_times_is_failed(
 
     with monkeypatch.context() as patched:
         patched.setattr("worker.executor.Executor._take_back_unless_ended", killed)
-        patched.setattr("worker.executor.Executor._reported", reported)
+        patched.setattr("worker.turn_reports.TurnReports.of", reported)
         for _ in range(3):
             part = part_of(site, **SUSPECT)
             with pytest.raises(Killed):
