@@ -116,7 +116,9 @@ class Run:
         if now - self._told_at > TOLD_EVERY_SECONDS:
             self._told_at = now
             happened = ", ".join(f"{count} {name}" for name, count in sorted(self.faults.counts.items()))
-            self._say(f"{len(self._ended):,} of {len(self._plan.cases):,} ended; {happened}")
+            self._say(
+                f"{len(self._ended):,} of {len(self._plan.cases):,} ended, {state[-1]} messages queued; {happened}"
+            )
 
     def _what_hangs(self) -> str:
         waiting = [case for case in self._plan.cases if not self._has_ended(case)]
