@@ -9,6 +9,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.support import rejected_files
 from tests.support.world import World, job
 from tests.support.worlds import MakeWorld
 
@@ -105,6 +106,28 @@ class TestS3:
         assert worker.wait() == 0
         assert world.rows() == [(1, "c-0"), (2, "c-0")]
         assert error_code(world, "gone") == "attachment_missing"
+
+    def test_bad_rows_are_put_beside_their_attachment(
+        self, make_world: MakeWorld, s3_endpoint: str, request: pytest.FixtureRequest
+    ) -> None:
+        """The good ones are loaded; the partner finds the others where the result says."""
+        bucket = f"partners-{abs(hash(request.node.name)) % 10**8}"
+        s3 = boto3.client("s3", endpoint_url=s3_endpoint)
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        s3.put_object(Bucket=bucket, Key="acme/lines.csv", Body=rejected_files.MIXED.content)
+        world = make_world(extra=rejected_files.IMPORT)
+        allow(world.config_path, bucket)
+        world.send(import_job("mixed", rejected_files.reference(bucket)))
+        worker = world.start_worker("--limit", "1", SHARDWORKER__QUEUES__ENDPOINT_URL=s3_endpoint)
+
+        assert worker.wait() == 0
+        assert world.rows() == [(1, "c-0"), (2, "c-0")]
+        (result,) = world.results()
+        (told,) = result["customers"][0]["result"]["rejected"]
+        stored = s3.get_object(Bucket=told["rows"]["bucket"], Key=told["rows"]["key"])["Body"].read()
+        assert stored == rejected_files.MIXED.rejected
+        assert hashlib.sha256(stored).hexdigest() == told["rows"]["sha256"]
+        assert [fault["row"] for fault in told["details"]] == [3, 5]
 
 
 def allow(config_path: Path, bucket: str) -> None:

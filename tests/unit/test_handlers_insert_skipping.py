@@ -91,6 +91,19 @@ def test_a_file_without_bad_rows_has_no_file_beside_it(engine: Engine) -> None:
     assert run.files == {}
 
 
+def test_a_file_of_several_blocks_is_one_file(engine: Engine) -> None:
+    """Where the blocks are cut, nobody sees."""
+    price = "0" * 70 + "1.5"
+    bad = set(range(0, 12_000, 1999))
+    lines = [f"{'x' if n in bad else n},a,{price}\r\n" for n in range(12_000)]
+
+    run = skip(engine, {"a.csv": ("item_no,name,price\r\n" + "".join(lines)).encode()})
+
+    assert (run.result["inserted"], run.result["skipped"]) == (12_000 - len(bad), len(bad))
+    assert rejected(run) == b"item_no,name,price\r\n" + f"x,a,{price}\r\n".encode() * len(bad)
+    assert [int(line[0]) for line in faults(run)] == [n + 2 for n in sorted(bad)]
+
+
 def test_the_corrected_file_can_be_sent_as_it_is(engine: Engine) -> None:
     """It has the header, the separator and the encoding of the first one."""
     section: dict[str, Any] = {"encoding": "utf-16", "separator": ";"}

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -79,6 +80,16 @@ def test_what_is_put_is_what_is_read(place: Place) -> None:
     """An object's bytes come back as they were, under a key with folders and characters of any script."""
     place.store.put(place.bucket, "acme/01JD/Zeilen ä 1%20.csv", b"a;b\n" * 100_000)
     assert read(place, "acme/01JD/Zeilen ä 1%20.csv") == b"a;b\n" * 100_000
+
+
+def test_a_file_is_put_from_its_beginning(place: Place) -> None:
+    """Wherever it was last written or read, and however often it is put."""
+    with tempfile.TemporaryFile() as file:
+        file.write(b"a;b\n" * 100_000)
+        for _ in range(2):
+            place.store.put_file(place.bucket, "acme/01JD/file.csv", file)
+
+    assert read(place, "acme/01JD/file.csv") == b"a;b\n" * 100_000
 
 
 def test_a_second_put_takes_the_first_ones_place(place: Place) -> None:
