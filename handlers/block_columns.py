@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from handlers.csv_blocks import CsvBlock, ReadWhole
-from handlers.csv_rows import CsvRows, count_records
+from handlers.csv_row_pattern import CsvRows, count_records
 from handlers.json_blocks import JsonBlock
 from handlers.row_files import CsvFile
 from handlers.row_model import UNREADABLE, RowField, RowModel

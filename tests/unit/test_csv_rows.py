@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import JSON, Enum, Integer, String, Text
 from sqlalchemy.types import TypeEngine
 
-from handlers.csv_rows import CsvRows, count_records
+from handlers.csv_row_pattern import CsvRows, count_records
 from handlers.row_model import RowField
 from shards.column_texts import text_rule
 

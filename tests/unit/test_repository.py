@@ -3,6 +3,8 @@
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import handlers
+
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("worker", "handlers", "shards", "config")
 
@@ -36,3 +38,10 @@ def test_sql_stays_in_the_shards_and_in_the_sql_transport() -> None:
     ]
 
     assert guilty == []
+
+
+def test_no_module_hides_what_its_package_offers() -> None:
+    """`handlers.csv_rows` is a function: a file of that name would take its place as soon as it is imported."""
+    modules = {path.stem for path in (ROOT / "handlers").glob("*.py")}
+
+    assert modules.isdisjoint(handlers.__all__)
