@@ -26,7 +26,7 @@ class OwnHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Times are aware. `not_before`: the message is not run before that moment. `answered`: a final result of
     this run was sent beside the dead letter. `retried_at`: the last deliberate retry. `renewed_at`: from when
-    an operator lets the job's age be counted.
+    an operator lets the job's age be counted. `deaths`: how many processes died with a dry run so far.
 
     `folded` keeps the producer's attributes for which SQS's ten have no room beside ours; `folded_others`
     those that are no strings, with their type, bytes in base64. Where they are too large for a message, all
@@ -48,11 +48,16 @@ class OwnHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
     instance: str | None = None
     failed_at: datetime | None = None
     answered: bool = False
+    deaths: Count = 0
     folded: dict[str, str] = {}
     folded_others: dict[str, tuple[str, str]] = {}
     replaced: dict[str, tuple[str, str] | None] = {}
     attributes_key: str | None = None
     signature: str | None = None
+
+
+# Made here, before there are threads to meet at the model's first use.
+OWN_HEADER: Final = msgspec.json.Decoder(OwnHeader)
 
 
 def read_headers(attributes: Mapping[str, str]) -> dict[str, str]:
@@ -75,7 +80,7 @@ def read_own_header(attributes: Mapping[str, str]) -> OwnHeader:
     A time without a time zone is taken as UTC.
     """
     try:
-        header = msgspec.json.decode(attributes.get(OWN_ATTRIBUTE, "{}"), type=OwnHeader)
+        header = OWN_HEADER.decode(attributes.get(OWN_ATTRIBUTE, "{}"))
     except UNREADABLE:
         return OwnHeader()
     return msgspec.structs.replace(header, **{name: _aware(getattr(header, name)) for name in TIMES})

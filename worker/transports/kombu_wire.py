@@ -73,6 +73,10 @@ class _Wire(Struct, frozen=True, omit_defaults=True):
     plain: list[str] | None = None
 
 
+# Made here, before there are threads to meet at the model's first use.
+WIRE: Final = msgspec.json.Decoder(_Wire)
+
+
 def headers_of(message: Message, stamp: Stamp) -> dict[str, str]:
     """The headers that a message travels with; its body travels as UTF-8.
 
@@ -152,7 +156,7 @@ def _wire_in(headers: Mapping[str, Any]) -> _Wire | None:
     if not isinstance(text, str):
         return None
     try:
-        return msgspec.json.decode(text, type=_Wire)
+        return WIRE.decode(text)
     except UNREADABLE:
         return None
 

@@ -31,6 +31,10 @@ class _Envelope(Struct):
     headers: dict[str, Any] = {}
 
 
+# Made here, before there are threads to meet at the models' first use.
+ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
+
+
 class Entry(NamedTuple):
     """A message as the server keeps it: its id there, how often it was received, its text and its arrival."""
 
@@ -69,7 +73,7 @@ def delivery_of(entry: Entry, receipt: str) -> Delivery:
 
 def _body_and_headers(payload: bytes) -> tuple[bytes | str, Mapping[str, Any]]:
     try:
-        envelope = msgspec.json.decode(payload, type=_Envelope)
+        envelope = ENVELOPE.decode(payload)
         return _body_in(envelope), envelope.headers
     except UNREADABLE:
         return payload, {}
