@@ -102,8 +102,8 @@ def open_envelope(
     found = read_own_header(attributes)
     headers = unfolded(attributes, found)
     read, believed = _verified(Received(body, headers, found, {}), attributes, symfony, signatures)
-    own = _believable(believed.own, held)
     job = _job(read, headers.get(TYPE_HEADER), symfony)
+    own = _believable(believed.own, held, may_wait=job.dry_run or not held.source.is_ordered)
     signature = read_signature(own.signature)
     return Envelope(
         job=job,
@@ -121,7 +121,7 @@ def open_envelope(
 
 def asked_at(held: Held) -> datetime:
     """When somebody last asked for what is in the message, whether it is a job or not."""
-    own = _believable(read_own_header(held.delivery.headers), held)
+    own = _believable(read_own_header(held.delivery.headers), held, may_wait=False)
     return own.retried_at or first_sent(own, held.delivery.sent_at)
 
 
@@ -214,15 +214,15 @@ def _job(read: Read, class_name: str | None, symfony: Symfony) -> Job:
         raise BadMessage(error.code, f"{error} {origin(class_name)}") from error
 
 
-def _believable(own: OwnHeader, held: Held) -> OwnHeader:
+def _believable(own: OwnHeader, held: Held, *, may_wait: bool) -> OwnHeader:
     """The header without what cannot be true: whoever sends a message can write our attribute too.
 
-    That are retries from the future; and on an ordered queue, where nothing is sent anew and what waits holds
-    its group, a moment to wait for.
+    That are retries from the future; and a moment to wait for, unless the message is one that a worker may
+    have sent anew: on an ordered queue none is but a dry run, and what waits there holds its group.
     """
     latest = held.received_at + CLOCK_SKEW_MAXIMUM
     untrue = {name: None for name in RETRY_TIMES if (getattr(own, name) or latest) > latest}
-    if own.not_before is not None and held.source.is_ordered:
+    if own.not_before is not None and not may_wait:
         untrue["not_before"] = None
     return msgspec.structs.replace(own, **untrue) if untrue else own
 
