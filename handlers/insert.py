@@ -118,8 +118,12 @@ class InsertRows:
         model = self._row_model(facts, context)
         target = LoadTarget(facts, self._conflict(facts))
         if self._section.source == "attachments":
-            return self._insert_attachments(target, model, context, files)
-        return self._insert_payload(target, model, self._rows_of(payload), context)
+            inserted = self._insert_attachments(target, model, context, files)
+        else:
+            inserted = self._insert_payload(target, model, self._rows_of(payload), context)
+        if target.conflict is not None:
+            inserted.ignore(target.conflict.ignored(context.connection.dialect.name))
+        return inserted
 
     def _insert_payload(
         self, target: LoadTarget, model: RowModel[TableRow], items: list[Any], context: PartContext

@@ -14,6 +14,7 @@ class Inserted:
 
     def __init__(self) -> None:
         self._count = 0
+        self._ignored: int | None = None
         self._skipped: list[SkippedRows] | None = None
 
     def add(self, count: int, faults: RowFaults) -> None:
@@ -27,6 +28,10 @@ class Inserted:
             faults.finish(count)
             self._skipped = [*(self._skipped or ()), faults]
 
+    def ignore(self, count: int | None) -> None:
+        """So many of these rows were there already; None where nobody knows, or where that matters not."""
+        self._ignored = count
+
     @property
     def skipped_count(self) -> int:
         """How many rows were left out."""
@@ -39,7 +44,9 @@ class Inserted:
             Reject: more attachments have bad rows than a result can name.
             KnownFailure: a file cannot be stored now.
         """
-        told: dict[str, Any] = {"inserted": self._count}
+        told: dict[str, Any] = {"inserted": self._count - (self._ignored or 0)}
+        if self._ignored is not None:
+            told["ignored"] = self._ignored
         if self._skipped is None:
             return told
         told["skipped"] = self.skipped_count

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, FromClause, Insert, TableClause
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.result import ErrorDetail
-from shards.conflicts import Conflict, insertion
+from shards.conflicts import COUNTED, Conflict, insertion
 from shards.failures import Failure, Kind, KnownFailure, classify
 from shards.guard import PartConnection
 from shards.postgresql import ALONE, AT_ONCE, can_fail_alone
@@ -197,10 +197,11 @@ def _send_unprotected(
 ) -> None:
     """Send rows without a savepoint: where they fail, the part is run again alone, and the row found then."""
     try:
-        _send(connection, table, chunk, conflict, options=AT_ONCE if conflict is None else None)
+        taken = _send(connection, table, chunk, conflict, options=AT_ONCE)
     except BaseException:
         connection.refuse("A row that the database refuses")
         raise
+    _note(conflict, len(chunk), taken)
 
 
 def _send_in_savepoint(
@@ -208,7 +209,7 @@ def _send_in_savepoint(
 ) -> None:
     savepoint = connection.begin_nested()
     try:
-        _send(connection, table, chunk, conflict)
+        taken = _send(connection, table, chunk, conflict)
     except (SQLAlchemyError, KnownFailure) as error:
         # A savepoint is rolled back only where the database still knows it: a deadlock or a lost connection
         # took it away, and the attempt would hide the error that came.
@@ -216,15 +217,17 @@ def _send_in_savepoint(
             savepoint.rollback()
         raise
     savepoint.commit()
+    _note(conflict, len(chunk), taken)
 
 
 def _insert_one_by_one(
     connection: Connection, table: TableClause, chunk: Chunk, conflict: Conflict | None
 ) -> None:
     savepoint = connection.begin_nested()
+    taken = 0
     for number, row in zip(chunk.numbers, chunk.rows, strict=True):
         try:
-            _send(connection, table, [row], conflict)
+            taken += _send(connection, table, [row], conflict)
         except (SQLAlchemyError, KnownFailure) as error:
             failure = classify(error, connection.dialect.name)
             if failure.kind is not Kind.PERMANENT:
@@ -233,6 +236,7 @@ def _insert_one_by_one(
             # The driver's own error may hold the row's values.
             raise RowRefused(_with_row(failure, number)) from None
     savepoint.commit()
+    _note(conflict, len(chunk.rows), taken)
 
 
 def _send(
@@ -241,14 +245,18 @@ def _send(
     rows: Sequence[Row],
     conflict: Conflict | None = None,
     options: Mapping[str, Any] | None = None,
-) -> None:
+) -> int:
+    """Send the rows; how many the database took, which is known where rows may be there already."""
     # A statement takes its columns from its first row and would drop further ones of later rows: each run of
     # rows with the same columns is a statement of its own.
+    taken = 0
     for names, alike in groupby(rows, key=_columns_of):
         statement = _insertion_into(
             table, connection.dialect.name, tuple(names) if conflict else (), conflict
         )
-        connection.execute(statement, list(alike), execution_options=options)
+        done = connection.execute(statement, list(alike), execution_options=COUNTED if conflict else options)
+        taken += done.rowcount if conflict else 0
+    return taken
 
 
 @lru_cache(TABLES_REMEMBERED)
@@ -256,6 +264,11 @@ def _insertion_into(
     table: TableClause, dialect: str, names: tuple[str, ...], conflict: Conflict | None
 ) -> Insert:
     return insertion(table, dialect, names, conflict)
+
+
+def _note(conflict: Conflict | None, sent: int, taken: int) -> None:
+    if conflict is not None:
+        conflict.note(sent, taken)
 
 
 def _are_alike(rows: Sequence[Row]) -> bool:

@@ -1,7 +1,7 @@
 """What becomes of a row whose key is in the table already: left out, or put in the place of what is there."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from sqlalchemy import Insert, TableClause, func, insert
@@ -10,6 +10,17 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from shards.load_target import Target
 
 MYSQL: Final = frozenset({"mysql", "mariadb"})
+
+
+COUNTED: Final = {"preserve_rowcount": True}
+"""Options of an INSERT whose rows are counted by `Conflict.note`."""
+
+
+@dataclass(slots=True)
+class Ignored:
+    """How many rows were there already, and so left out."""
+
+    count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,18 @@ class Conflict:
     action: Literal["ignore", "update"]
     key: tuple[str, ...] = ()
     owner: str | None = None
+    _ignored: Ignored = field(default_factory=Ignored, compare=False)
+
+    def note(self, sent: int, taken: int) -> None:
+        """Of so many rows that were sent, and stay, the database counts so many as taken."""
+        self._ignored.count += sent - taken
+
+    def ignored(self, dialect: str) -> int | None:
+        """How many of the rows were there already; None where the database does not tell exactly.
+
+        It counts a row that is updated as one that is inserted; MariaDB counts those that it ignores, too.
+        """
+        return self._ignored.count if self.action == "ignore" and dialect not in MYSQL else None
 
     def statement(self, table: TableClause, dialect: str, names: Sequence[str]) -> Insert:
         """The insertion of rows with these columns."""

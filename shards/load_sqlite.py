@@ -8,7 +8,7 @@ from sqlalchemy.types import TypeEngine
 
 from shards.column_blocks import Columns
 from shards.column_texts import text_rule
-from shards.conflicts import Conflict
+from shards.conflicts import COUNTED, Conflict
 from shards.load_target import CannotLoad, Target
 from shards.sqlite_values import converted, converter
 
@@ -65,8 +65,12 @@ class SQLiteLoader:
 
     def send(self, connection: Connection, encoded: Encoded) -> int:
         """Insert the block."""
+        taken = 0
         for part in encoded.parts:
-            connection.exec_driver_sql(part.statement, part.values)
+            done = connection.exec_driver_sql(part.statement, part.values, execution_options=COUNTED)
+            taken += done.rowcount
+        if self._conflict is not None:
+            self._conflict.note(encoded.row_count, taken)
         return encoded.row_count
 
     def _parts(self, names: Sequence[str], values: Sequence[Any]) -> Iterator[Rows]:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from sqlalchemy import Connection
 
 from shards.column_blocks import Columns
-from shards.conflicts import MYSQL, Conflict
+from shards.conflicts import COUNTED, MYSQL, Conflict
 from shards.load_target import CannotLoad, Target
 
 ROW: Final = "shardworker_row"
@@ -32,7 +32,9 @@ class Staged(NamedTuple):
 
     before: Sequence[str]
     encoded: Any
+    merge: str
     after: Sequence[str]
+    row_count: int
 
 
 class StagedLoader:
@@ -67,7 +69,9 @@ class StagedLoader:
         return Staged(
             self._creation(names, staging.table),
             encoded,
-            [merge, f"DELETE FROM {staging.table}"],  # noqa: S608 - as above
+            merge,
+            [f"DELETE FROM {staging.table}"],  # noqa: S608 - as above
+            columns.count,
         )
 
     def send(self, connection: Connection, encoded: Staged) -> int:
@@ -75,8 +79,11 @@ class StagedLoader:
         for statement in encoded.before:
             connection.exec_driver_sql(statement)
         count = self._inner.send(connection, encoded.encoded)
+        taken = connection.exec_driver_sql(encoded.merge, execution_options=COUNTED).rowcount
         for statement in encoded.after:
             connection.exec_driver_sql(statement)
+        if count == encoded.row_count:
+            self._conflict.note(count, taken)
         return count
 
     def _name(self, names: str) -> str:

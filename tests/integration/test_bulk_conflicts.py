@@ -60,7 +60,8 @@ def test_rows_that_are_there_are_left_out_or_updated(
     """Of rows with the same key in one file, the first counts, or the last; columns left out stay."""
     run = load(target, way, FILE, conflict=conflict)
 
-    assert run.result == {"inserted": 104}
+    tells = conflict == "ignore" and target.dialect != "mariadb"
+    assert run.result == ({"inserted": 101, "ignored": 3} if tells else {"inserted": 104})
     found = prices(target)
     assert found[7] == ("c-1", 7, seventh, "old")
     assert found[8] == ("c-1", 8, 80, "new")

@@ -59,7 +59,7 @@ def test_exactly_the_good_rows_are_stored_and_exactly_the_others_told(
     target: Shard, rows: list[tuple[str, object]], form: str, conflict: str, chunk_rows: int
 ) -> None:
     """Whichever way the file goes, with the extra `fast` and without."""
-    has_to_be = expected(rows, form, conflict)
+    has_to_be = expected(rows, form, conflict, target.dialect)
 
     for way in WAYS if target.dialect == "postgresql" else WAYS[1:]:
         assert outcome(target, way, rows, form, conflict=conflict, chunk_rows=chunk_rows) == has_to_be

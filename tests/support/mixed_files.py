@@ -36,7 +36,7 @@ def mixed_rows(draw: st.DrawFn) -> list[tuple[str, Any]]:
     return [(kind, _row(kind, number, draw(st.integers(0, number)))) for number, kind in enumerate(kinds)]
 
 
-def expected(rows: list[tuple[str, Any]], form: str, conflict: str) -> Mixed:
+def expected(rows: list[tuple[str, Any]], form: str, conflict: str, dialect: str) -> Mixed:
     """What has to become of the rows."""
     stored: dict[int, str] = {}
     bad: list[int] = []
@@ -50,7 +50,10 @@ def expected(rows: list[tuple[str, Any]], form: str, conflict: str) -> Mixed:
         kept += 1
         stored.setdefault(row["line_no"], row["name"])
     lines = [_cells(rows[number - first][1]) if form == "csv" else rows[number - first][1] for number in bad]
-    return Mixed(sorted(stored.items()), bad, lines, {"inserted": kept, "skipped": len(bad)})
+    counts = {"inserted": kept, "skipped": len(bad)}
+    if conflict == "ignore" and dialect != "mariadb":
+        counts |= {"inserted": len(stored), "ignored": kept - len(stored)}
+    return Mixed(sorted(stored.items()), bad, lines, counts)
 
 
 def outcome(shard: Shard, way: str, rows: list[tuple[str, Any]], form: str, **section: Any) -> Mixed:
@@ -69,7 +72,7 @@ def outcome(shard: Shard, way: str, rows: list[tuple[str, Any]], form: str, **se
         stored,
         sorted(set(numbers)) if numbers == sorted(numbers) else numbers,
         _lines(rejected(run, name), form),
-        {"inserted": run.result["inserted"], "skipped": run.result["skipped"]},
+        {name: count for name, count in run.result.items() if name != "rejected"},
     )
 
 
