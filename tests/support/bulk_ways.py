@@ -179,10 +179,10 @@ def json_files(draw: st.DrawFn, dialect: str) -> bytes:
     """Files of JSON Lines: right, nearly right, or far from it."""
     names = [name for name in COLUMNS[dialect] if name not in {"number", "label"}]
     optional = draw(st.lists(st.sampled_from(names), unique=True))
-    escaped = draw(st.booleans())
+    escaped, alike = draw(st.booleans()), draw(st.booleans())
     lines = []
     for number in draw(st.lists(st.integers(1, 5), max_size=4)):
-        names = [name for name in optional if draw(st.booleans())]
+        names = [name for name in optional if alike or draw(st.booleans())]
         values = {name: draw(_json_value(name)) for name in ["label", *names]}
         lines.append(json.dumps({"number": number, **values}, ensure_ascii=escaped))
     newline = draw(st.sampled_from(["\n", "\r\n", "\n\n"]))
