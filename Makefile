@@ -15,7 +15,7 @@ export PYTHON
 export PREFIX DESTDIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-twice check format bench bench-bulk bench-sick bench-shards bench-customers bench-shared bench-urgent soak install uninstall clean
+.PHONY: help venv demo test test-twice check format bench bench-bulk bench-sick bench-shards bench-customers bench-shared bench-urgent soak fuzz install uninstall clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ check: $(STAMP)  ## Check style, types and import directions.
 format: $(STAMP)  ## Put the code in the project's form.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: $(STAMP)  ## Send 100,000 cases of anything through each of four readers: some half an hour. MESSAGES=... SEED=... TARGETS="decode rows"
+	$(BIN)/python -m tests.fuzz $(if $(MESSAGES),--messages $(MESSAGES)) $(if $(SEED),--seed $(SEED)) $(TARGETS)
 
 bench: $(STAMP)  ## Measure requests and CPU per job, small parts, and a file of a million rows on each database.
 	$(BIN)/python -m benchmarks.small_jobs

@@ -19,6 +19,8 @@ from config.settings import Settings
 DEFAULT_PATH: Final = Path("/etc/shardworker/config.toml")
 PATH_VARIABLE: Final = "SHARDWORKER_CONFIG"
 OVERRIDE_PREFIX: Final = "SHARDWORKER__"
+UNHEARD_OF: Final = "a number of thousands of digits, or lists or tables in each other beyond all measure"
+"""What Python's readers give up at with another error than their own."""
 
 
 class ConfigurationError(Exception):
@@ -104,6 +106,8 @@ def _read_tables(path: Path) -> dict[str, Any]:
         problem = f"{path}: expected UTF-8, found another byte at position {error.start}"
     except tomllib.TOMLDecodeError as error:
         problem = f"{path}: expected TOML, found a mistake: {error}"
+    except (ValueError, RecursionError):
+        problem = f"{path}: expected TOML, found {UNHEARD_OF}"
     raise ConfigurationError([problem])
 
 
@@ -117,6 +121,9 @@ def _put_overrides(draft: Draft, environment: Mapping[str, str]) -> None:
             value = json.loads(text) if text.startswith(("[", "{")) else text
         except json.JSONDecodeError as error:
             draft.problems.append(f"{variable}: expected JSON, found a mistake at character {error.pos}")
+            continue
+        except (ValueError, RecursionError):
+            draft.problems.append(f"{variable}: expected JSON, found {UNHEARD_OF}")
             continue
         location = _put(draft.tables, variable.removeprefix(OVERRIDE_PREFIX).split("__"), value)
         draft.origins[location] = variable

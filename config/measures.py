@@ -8,15 +8,25 @@ from pydantic import BeforeValidator, PlainSerializer
 
 DURATION_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZE_UNITS: Final = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+DURATION_MAXIMUM: Final = timedelta(days=36_500)
+"""What is longer cannot be added to a date of this century; nothing that is configured lasts so long."""
+
+SIZE_MAXIMUM: Final = 2**63 - 1
 MEASURE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
 
 
 def parse_duration(value: Any) -> timedelta:
-    """`250ms`, `30s`, `10m`, `2h` or `14d` as a duration; raises `ValueError` for anything else."""
+    """`250ms`, `30s`, `10m`, `2h` or `14d` as a duration; raises `ValueError` for anything else.
+
+    At most a hundred years.
+    """
     if isinstance(value, timedelta):
         return value
     number, unit = _split(value, DURATION_UNITS, "a duration such as '30s', '10m' or '14d'")
-    return timedelta(seconds=number * DURATION_UNITS[unit])
+    seconds = number * DURATION_UNITS[unit]
+    if seconds > DURATION_MAXIMUM.total_seconds():
+        raise ValueError(f"expected a duration of at most {DURATION_MAXIMUM.days}d, found {value!r}")
+    return timedelta(seconds=seconds)
 
 
 def parse_size(value: Any) -> int:
@@ -24,6 +34,8 @@ def parse_size(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     number, unit = _split(value, SIZE_UNITS, "a size such as '512KiB', '10MiB' or '2GB'")
+    if number * SIZE_UNITS[unit] > SIZE_MAXIMUM:
+        raise ValueError(f"expected a size of at most {SIZE_MAXIMUM} bytes, found {value!r}")
     return int(number * SIZE_UNITS[unit])
 
 
