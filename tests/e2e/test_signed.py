@@ -122,7 +122,7 @@ def _raised(message: Message) -> dict[str, Any]:
 
 
 def test_a_key_is_changed_without_a_gap(world: World, tmp_path: Path) -> None:
-    """The new one beside the old one, then without it: by reloads, while jobs come."""
+    """The new one beside the old one, then without it: by reloads, while jobs come; one is refused."""
     worker = world.start_worker()
     worker.wait_for_event("worker.started")
     old, both, new = (
@@ -130,6 +130,9 @@ def test_a_key_is_changed_without_a_gap(world: World, tmp_path: Path) -> None:
     )
     text = world.config_path.read_text()
     send(world, signed_now(1), signed_now(2, OTHER_KEY))
+    short = json.dumps(key_files(tmp_path, b"short"))
+    world.config_path.write_text(text.replace(f"key_files = {old}", f"key_files = {short}", 1))
+    assert reload(worker) == "config.refused"
     for number, keys in ((3, both), (5, new)):
         world.config_path.write_text(text.replace(f"key_files = {old}", f"key_files = {keys}", 1))
         assert reload(worker) == "config.reloaded"

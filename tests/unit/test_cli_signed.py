@@ -223,6 +223,15 @@ def test_check_looks_at_the_keys(site: Site) -> None:
     assert (wrong, result.exit_code) == ([str(second)], 1)
 
 
+def test_check_warns_of_a_type_that_nobody_handles(site: Site) -> None:
+    """A slip in its name would leave the type that was meant unsigned."""
+    text = site.path.read_text()
+    site.path.write_text(text.replace('required_types = ["*"]', 'required_types = ["*", "order.insert"]'))
+    doubtful = [one["name"] for one in site.run_json("check") if one["state"] == "warning"]
+
+    assert doubtful == ["order.insert"]
+
+
 def test_show_tells_why(site: Site) -> None:
     """As of any dead letter: which key it was, by its id."""
     header = {**REFUSED, "reason": "It is signed with the key 0badcafe, which is none of ours."}

@@ -21,6 +21,7 @@ TABLES: dict[str, Any] = {
     "shards": {"eu1": {"url": "postgresql://a@h/eu1"}, "eu2": {"url": "postgresql://a@h/eu2", "limit": 2}},
     "directory": {"customers": {"c-1": "eu1"}},
     "symfony": {"sign_key_files": ["/key"]},
+    "signing": {"key_files": ["/key"]},
 }
 
 TAKEN: list[tuple[dict[str, Any], str]] = [
@@ -41,6 +42,8 @@ TAKEN: list[tuple[dict[str, Any], str]] = [
     ({"symfony": {"fields": {"jobId": "job_id"}}}, "symfony.fields.jobId"),
     ({"symfony": {"sign_key_files": ["/new", "/key"]}}, "symfony.sign_key_files"),
     ({"symfony": {"signed_types": ["App\\Order"]}}, "symfony.signed_types"),
+    ({"signing": {"key_files": ["/new", "/key"]}}, "signing.key_files"),
+    ({"signing": {"required_types": ["*"], "key_files": ["/key"]}}, "signing.required_types"),
 ]
 
 LEFT: list[tuple[dict[str, Any], str]] = [

@@ -100,13 +100,15 @@ def written(tmp_path: Path, password_file: str) -> Path:
 def test_signing_keys_are_found_as_passwords_are(
     tmp_path: Path, environment: dict[str, str], place: str
 ) -> None:
-    """Each of the list, by a credential's name or by its path."""
+    """Each of the lists, by a credential's name or by its path."""
     section = '[symfony]\nsign_key_files = ["credential:symfony", "/etc/old"]\n'
+    section += '[signing]\nkey_files = ["credential:signing-2026-11", "/etc/older"]\n'
     path = tmp_path / "config.toml"
     path.write_text(FILE.format(password_file="/run/any") + section, encoding="utf-8")
     settings = load_settings(path, environment).settings
 
     assert settings.symfony.sign_key_files == [Path(f"{place}symfony"), Path("/etc/old")]
+    assert settings.signing.key_files == [Path(f"{place}signing-2026-11"), Path("/etc/older")]
 
 
 @pytest.mark.parametrize("value", ["7", '"credential:symfony"', "[7]", "{a = 1}"])

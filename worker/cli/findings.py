@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.load import LoadedSettings
 from config.settings import InsertHandler, Settings
+from config.signing import ALL as ALL_TYPES
 from handlers.registry import HandlerLoadFailed, Registry, load_registry
 from shards.columns import read_table
 from shards.engines import Shard, Shards
@@ -191,6 +192,10 @@ def _job_types(settings: Settings, registry: Registry) -> Iterator[Finding]:
     for job_type in settings.types:
         if job_type not in registry:
             yield Finding("job type", job_type, "warning", "It has a [types] section and no handler.")
+    for job_type in settings.signing.required_types:
+        if job_type not in registry and job_type != ALL_TYPES:
+            text = "[signing] required_types asks for its signatures, and it has no handler: is it misspelt?"
+            yield Finding("job type", job_type, "warning", text)
     for partner_id, partner in settings.partners.items():
         unknown = sorted(set(partner.types) - {"*"} - set(registry))
         if unknown:
