@@ -26,10 +26,25 @@ JSON_ESCAPE: Final = (
 )
 JSON_TEXT: Final = rf'"(?:[^"\\\x00-\x1f]|{JSON_ESCAPE})*"'
 JSON_SPACE: Final = r"[ \t]*"
-JSON_FORMS: "Final[Mapping[Kind, str]]" = MappingProxyType(
-    {"integer": "{0}", "float": "{0}", "boolean": "true|false", "decimal": '{0}|"(?:{0})"'}
+DAY: Final = "[0-9]+-[0-9]+-[0-9]+"
+CLOCK: Final = r"[0-9]+:[0-9]+:[0-9]+(?:\.[0-9]+)?"
+PATTERNS: "Final[Mapping[Kind, str]]" = MappingProxyType(
+    {
+        "integer": "-?(?:0|[1-9][0-9]*)",
+        "decimal": r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?",
+        "date": DAY,
+        "datetime": f"{DAY}[T ]{CLOCK}",
+        "zoned": f"{DAY}[T ]{CLOCK}(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])",
+    }
 )
-"""How a value of some kind is written, where it is not a text of its pattern."""
+"""What pyarrow would also take in other forms; how large a number is, and how many digits, it judges itself.
+
+A pattern is made ready for each block, so that its length counts.
+"""
+BARE: "Final[Mapping[Kind, str]]" = MappingProxyType(
+    {"integer": "{}", "float": "{}", "boolean": "true|false", "decimal": '"?{}"?'}
+)
+"""How JSON has a value of some kind where it is no text."""
 
 
 def csv_pattern(columns: "Iterable[ArrayColumn]", separator: str) -> str:
@@ -46,11 +61,10 @@ def json_pattern(columns: "Iterable[ArrayColumn]") -> str:
 
 
 def _csv_field(column: "ArrayColumn", mark: str) -> str:
-    pattern = column.rule.pattern
-    if column.rule.kind == "text" or pattern is None:
+    if column.rule.kind == "text":
         return rf'(?:[^"{mark}\r\n\x00]*|"(?:[^"\x00]|"")*")'
-    field = f'{pattern}|"(?:{pattern})"'
-    return f'(?:{field}|"")?' if column.field.nullable else f"(?:{field})"
+    # a quote without its other one would make pyarrow find no value of this type
+    return f'"?(?:{_value(column)}){"?" if column.field.nullable else ""}"?'
 
 
 def _json_pair(column: "ArrayColumn") -> str:
@@ -60,7 +74,10 @@ def _json_pair(column: "ArrayColumn") -> str:
 
 
 def _json_value(column: "ArrayColumn") -> str:
-    pattern = column.rule.pattern
-    if column.rule.kind == "text" or pattern is None:
+    if column.rule.kind == "text":
         return JSON_TEXT
-    return JSON_FORMS.get(column.rule.kind, '"(?:{0})"').format(pattern)
+    return BARE.get(column.rule.kind, '"{}"').format(_value(column))
+
+
+def _value(column: "ArrayColumn") -> str:
+    return PATTERNS.get(column.rule.kind) or column.rule.pattern or ""

@@ -4,6 +4,7 @@ The patterns of `array_patterns` say what values look like; what they cannot say
 """
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from handlers.row_model import RowField, RowModel
@@ -142,6 +143,10 @@ def _checked(array: Any, column: ArrayColumn) -> Any:
             _check_text(array, column.rule)
         case "integer":
             _check_bounds(array, *column.rule.bounds)
+        case "decimal":
+            # pyarrow counts the digits before it adds the scale's
+            precision, scale = column.type.precision, column.type.scale
+            _check_bounds(array, *(Decimal((sign, (9,) * precision, -scale)) for sign in (1, 0)))
         case "date":
             _check_bounds(array.view("int32"), FIRST_DAY)
         case "datetime" | "zoned":
@@ -166,7 +171,7 @@ def _check_text(array: Any, rule: TextRule) -> None:
         raise Doubtful
 
 
-def _check_bounds(array: Any, lowest: int, highest: int | None = None) -> None:
+def _check_bounds(array: Any, lowest: int | Decimal, highest: int | Decimal | None = None) -> None:
     import pyarrow.compute as pc
 
     found = pc.min_max(array).as_py()
