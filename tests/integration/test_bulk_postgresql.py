@@ -14,7 +14,8 @@ from tests.support.bulk_ways import ARRAY_COLUMNS, WAYS, create_table, csv_files
 from tests.support.parts import shard_at
 from tests.support.postgresql import PostgreSQLServer
 
-ALL_KINDS = st.one_of(csv_files("postgresql"), csv_files("postgresql", only=ARRAY_COLUMNS))
+CSV = st.one_of(csv_files("postgresql"), csv_files("postgresql", only=ARRAY_COLUMNS))
+JSON = st.one_of(json_files("postgresql"), json_files("postgresql", only=ARRAY_COLUMNS))
 # a transaction for each example: the server's pace, not the code's
 UNHURRIED = settings(
     max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
@@ -32,7 +33,7 @@ def make_kinds(server: PostgreSQLServer) -> Iterator[Shard]:
 
 
 @UNHURRIED
-@given(data=ALL_KINDS)
+@given(data=CSV)
 def test_every_way_makes_the_same_of_a_csv_file(kinds: Shard, data: bytes) -> None:
     """Arrays of pyarrow's, CSV as it is and columns of texts give what single rows give: rows and faults."""
     arrays, as_it_is, texts, rows = (outcome(kinds, way, "a.csv", data) for way in WAYS)
@@ -41,7 +42,7 @@ def test_every_way_makes_the_same_of_a_csv_file(kinds: Shard, data: bytes) -> No
 
 
 @UNHURRIED
-@given(data=json_files("postgresql"))
+@given(data=JSON)
 def test_every_way_makes_the_same_of_a_json_lines_file(kinds: Shard, data: bytes) -> None:
     """Arrays of pyarrow's and columns of texts give the rows and the faults that single rows give."""
     arrays, texts, rows = (outcome(kinds, way, "a.jsonl", data) for way in WAYS if way != "csv")

@@ -175,9 +175,10 @@ def csv_files(draw: st.DrawFn, dialect: str, *, only: tuple[str, ...] | None = N
 
 
 @st.composite
-def json_files(draw: st.DrawFn, dialect: str) -> bytes:
-    """Files of JSON Lines: right, nearly right, or far from it."""
-    names = [name for name in COLUMNS[dialect] if name not in {"number", "label"}]
+def json_files(draw: st.DrawFn, dialect: str, *, only: tuple[str, ...] | None = None) -> bytes:
+    """Files of JSON Lines: right, nearly right, or far from it; `only` such columns."""
+    known = [name for name in COLUMNS[dialect] if only is None or name in only]
+    names = [name for name in known if name not in {"number", "label"}]
     optional = draw(st.lists(st.sampled_from(names), unique=True))
     escaped, alike = draw(st.booleans()), draw(st.booleans())
     lines = []
