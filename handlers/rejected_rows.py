@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import gzip
 import io
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ from handlers.beside import FileBeside, StoredFile
 from handlers.contract import LocalAttachment, PartContext
 from handlers.csv_blocks import HEADER_ROW, CsvBlock
 from handlers.json_blocks import JsonBlock
-from handlers.row_bytes import is_utf8
+from handlers.row_bytes import BYTE_ORDER_MARK, GZIP_MAGIC, is_utf8
 from handlers.row_files import Block, CsvFile, RowFile
 from handlers.skipped_rows import Bad, SkippedRows
 
@@ -94,6 +95,8 @@ class RejectedRows(SkippedRows):
             self._files.enter_context(self._context.file_beside(self._attachment.name, name))
             for name in (f"rejected.{form}", FAULTS_NAME)
         )
+        if is_utf8(self._encoding) and _has_mark(self._attachment):
+            rows.write(BYTE_ORDER_MARK)
         return _Writer(rows, faults, self._file, self._encoding)
 
 
@@ -137,6 +140,15 @@ class _Writer:
     def _write(self, file: FileBeside, data: bytes) -> None:
         self.size += len(data)
         file.write(data)
+
+
+def _has_mark(attachment: LocalAttachment) -> bool:
+    """Whether a spreadsheet would know by a mark that the file is UTF-8."""
+    with attachment.open() as stream:
+        is_packed = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        stream.seek(0)
+        text = gzip.GzipFile(fileobj=stream) if is_packed else stream
+        return text.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK
 
 
 def _records_of(block: Block | None) -> dict[int, Any]:

@@ -127,7 +127,8 @@ class _Assembler:
         middleware = load_middleware(settings.handlers.middleware)
         shards = Shards(settings.shards, settings.servers)
         tally = Tally(registry)
-        store = open_object_store(settings.queues, settings.worker.prepare_threads + 1, tally)
+        threads = settings.worker.prepare_threads + self._concurrency + 1
+        store = open_object_store(settings.queues, threads, tally)
         fetcher = AttachmentFetcher(store, settings.attachments, self._attachment_directory(), stop)
         queues = self._open_queues(tally)
         signatures = JobSignatures(settings.signing, settings.symfony)

@@ -11,6 +11,7 @@ import pytest
 from config.headers import OwnHeader
 from config.result import Error, failed, succeeded
 from tests.support.site import Site, dead_letter, part
+from worker.objects.files import DirectoryStore
 
 
 @pytest.fixture
@@ -96,6 +97,26 @@ class TestCheck:
             assert "shardworker setup" in found[key]["text"]
         assert found["bucket", f"file://{tmp_path}/bucket"]["state"] == "wrong"
         assert not list(tmp_path.glob("*.db"))
+
+    def test_a_bucket_that_takes_no_files_is_wrong_where_bad_rows_are_put_beside_attachments(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else it would be found by the first job that has one."""
+        section = (
+            "[[handlers.insert]]\ntype = '{}'\ntable = 'orders'\nsource = 'attachments'\non_bad_row = '{}'\n"
+        )
+        bucket = f"file://{tmp_path}/bucket"
+        site = Site(tmp_path, extra="\n" + section.format("lines.fail", "fail")).set_up()
+        # root may write everywhere
+        monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != tmp_path / "bucket")
+        monkeypatch.setattr(DirectoryStore, "check", lambda *_: [])
+        assert findings(site, exit_code=0)["bucket", bucket]["state"] == "right"
+
+        site.path.write_text(site.path.read_text() + section.format("lines.skip", "skip"))
+        found = findings(site, exit_code=1)["bucket", bucket]
+
+        assert found["state"] == "wrong"
+        assert "lines.skip puts its bad rows there" in found["text"]
 
     def test_a_missing_table_or_column_of_an_insertion_is_wrong(self, site: Site) -> None:
         """Found before the first job meets it, for each place."""

@@ -116,6 +116,16 @@ def test_the_corrected_file_can_be_sent_as_it_is(engine: Engine) -> None:
     assert stored(engine, "name") == [("Stühle",), ("Stühle",), ("Tür",)]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_spreadsheet_s_mark_is_kept(engine: Engine, packed: bool) -> None:  # noqa: FBT001 - a parameter
+    """Without it, a spreadsheet would show letters of another encoding."""
+    data = "\ufeffitem_no,name\r\n1,a\r\nx,ü\r\n".encode()
+
+    run = skip(engine, {"a.csv": gzip.compress(data) if packed else data})
+
+    assert rejected(run) == "\ufeffitem_no,name\r\nx,ü\r\n".encode()
+
+
 def test_lines_of_json_are_kept_as_they_came(engine: Engine) -> None:
     """Whatever they are: JSON, or nearly."""
     lines = b'{"item_no":1,"name":"a"}\n\n {"item_no":"%s", "name":1}\n{{\n[1]\n{"item_no":1,"name":"b"}\n'

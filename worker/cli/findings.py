@@ -17,6 +17,7 @@ from shards.columns import read_table
 from shards.engines import Shard, Shards
 from shards.failures import KnownFailure, classify
 from shards.open_directory import CATALOG
+from worker.cli.bucket_findings import bucket_faults
 from worker.cli.common import open_queue, open_store
 from worker.cli.directory_findings import directory_faults, reachable_places
 from worker.cli.finding import Finding
@@ -84,7 +85,7 @@ def _queues(settings: Settings) -> Iterator[Finding]:
 def _buckets(settings: Settings) -> Iterator[Finding]:
     with open_store(settings) as store:
         for bucket in bucket_names(settings):
-            yield from _told("bucket", bucket, partial(store.check, bucket))
+            yield from _told("bucket", bucket, partial(bucket_faults, store, bucket, settings))
 
 
 def _told(
