@@ -16,7 +16,6 @@ CODES: Final[dict[str, str]] = {
     "unknown_customer": "A customer of the job is in no shard's directory.",
     "not_granted": "The partner may not use this job type or reach one of these customers.",
     "expired": "The job came after its `expires_at`.",
-    "dry_run_unsupported": "This release does not run jobs with `dry_run`.",
     "too_old": "The job is older than the inbox is kept: whether it ran before can no longer be told.",
     "content_conflict": "Another content came before under the same job and customer; it is not answered.",
     "internal_error": "The worker failed at this message again and again; its operators are told.",

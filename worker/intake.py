@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
 import structlog
 
@@ -13,12 +12,10 @@ from config.result import error_of
 from config.settings import Settings
 from shards.directory import Placement, PlacementState
 from shards.engines import Shards
-from worker.answers import rejected
 from worker.attachments import AttachmentFetcher, AttachmentsUnavailable
-from worker.backoff import half_jitter
 from worker.clock import Clock
-from worker.conclusion import Answer, Bury, Conclusion, Deferral, Reason, Return
-from worker.defects import Defects
+from worker.conclusion import Bury, Conclusion, Deferral, Reason, Return
+from worker.dry_runs import deaths_of, end_refused, kept_nowhere, refuse_killer
 from worker.envelope import Envelope, Identity, asked_at, identity_of
 from worker.facts import Facts
 from worker.held import Held
@@ -31,6 +28,7 @@ from worker.refusal import InboxInquiry, Refuse
 from worker.routing import Postpone, Route, Router, TooOld, part_identities
 from worker.signing_keys import BadSignature
 from worker.symfony.reading import UnknownClass
+from worker.unhandled import Unhandled
 
 log = structlog.get_logger()
 
@@ -78,11 +76,12 @@ class Intake:
         self._clock = clock
         self._lock = threading.Lock()
         self._jobs: dict[JobKey, JobInHand] = {}
-        self._defects = Defects()
+        self._unhandled = Unhandled(settings, clock)
 
     def apply(self, settings: Settings) -> None:
         """Go by these settings from now on."""
         self._settings = settings
+        self._unhandled.apply(settings)
         self._opener.apply(settings)
 
     def take(self, held: Held) -> None:
@@ -92,10 +91,10 @@ class Intake:
         except BadMessage as error:
             self._settle(held, Bury(Reason(error.code, str(error))), None)
         except ObjectStoreUnavailable as error:
-            self._settle(held, self._later(held, error.code), None)
+            self._settle(held, self._unhandled.later(held, error.code), None)
         except Exception:
             log.exception("intake.failed", message_id=held.delivery.message_id, queue=held.source.name)
-            self._settle(held, self._after_defect(held, None), None)
+            self._settle(held, self._unhandled.after_defect(held, None), None)
         finally:
             held.prepared_at = self._clock.monotonic()
 
@@ -126,6 +125,9 @@ class Intake:
         except Postpone as postponed:
             self._settle(held, _returned(postponed), identity_of(envelope))
             return
+        if envelope.job.dry_run:
+            suspect_receives = self._settings.retry.suspect_receives
+            held.deaths = deaths_of(envelope.own, held.delivery.receive_count, suspect_receives)
         requests = envelope.job.part_requests()
         identities = part_identities(envelope, requests)
         digests = "".join(identity.digest for identity in identities)
@@ -156,7 +158,7 @@ class Intake:
                 return None
             job = JobInHand(envelope, held, self._clock, concluded)
             job.suspect = held.delivery.receive_count >= self._settings.retry.suspect_receives
-            job.came_before = came_before(held, envelope)
+            job.came_before = came_before(held, envelope) and not envelope.job.dry_run
             self._jobs[key] = job
             return job
 
@@ -166,12 +168,12 @@ class Intake:
         except Postpone as postponed:
             job.conclude(_returned(postponed))
         except AttachmentsUnavailable as error:
-            job.conclude(self._later(job.held[0], error.code))
+            job.conclude(self._unhandled.later(job.held[0], error.code))
         except Exception:
             log.exception(
                 "intake.failed", message_id=job.held[0].delivery.message_id, **job.identity.log_names
             )
-            job.conclude(self._after_defect(job.held[0], identity_of(envelope)))
+            job.conclude(self._unhandled.after_defect(job.held[0], identity_of(envelope)))
 
     def _send_on(self, job: JobInHand, envelope: Envelope) -> None:
         try:
@@ -185,13 +187,17 @@ class Intake:
         job.handler = route.handler
         for part in job.parts:
             place(part, route.placements[part.request.customer_id])
+        if job.job.dry_run:
+            refuse_killer(job, self._settings.retry.max_starts)
         provide_files(job, self._fetcher, self._ways.admit)
+        if job.job.dry_run:
+            end_refused(job)
         passed("after_prepare")
         if job.came_before:
             look_first(job, self._shards, self._ways.offer_part, self._ways.offer_task)
         else:
             job.start(self._ways.offer_part)
-        self._defects.forget(job.held[0])
+        self._unhandled.taken_in(job.held[0])
 
     def _refuse_job(self, job: JobInHand, envelope: Envelope, refusal: Refuse) -> None:
         """Reject the job, unless the inbox knows a part of it: then its outcomes win and the rest fails.
@@ -200,17 +206,18 @@ class Intake:
         """
         identity = identity_of(envelope)
         if envelope.job.dry_run:
-            job.conclude(self._rejected(identity, job.held[0], refusal))
+            rejection = self._unhandled.rejected(identity, job.held[0], refusal)
+            job.conclude(kept_nowhere(rejection, refusal.code))
             return
         placements = self._router.placements(envelope.job.customer_ids)
 
         def known(answer: Rows | Deferral) -> None:
             if isinstance(answer, Deferral):
-                job.conclude(self._unasked(job.held[0], identity, answer))
+                job.conclude(self._unhandled.unasked(job.held[0], identity, answer))
             elif answer:
                 self._start_refused(job, placements, refusal, answer)
             else:
-                job.conclude(self._rejected(identity, job.held[0], refusal))
+                job.conclude(self._unhandled.rejected(identity, job.held[0], refusal))
 
         self._inquire(job.held[0], identity, placements, known)
 
@@ -248,6 +255,9 @@ class Intake:
         if identity is None:
             self._settle(held, bury, None)
             return
+        if identity.dry_run:
+            self._settle(held, self._unhandled.rejected(identity, held, refusal), identity)
+            return
         try:
             placements = self._router.placements(identity.customer_ids)
         except Postpone as postponed:
@@ -256,40 +266,13 @@ class Intake:
 
         def known(answer: Rows | Deferral) -> None:
             if isinstance(answer, Deferral):
-                self._settle(held, self._unasked(held, identity, answer), identity)
+                self._settle(held, self._unhandled.unasked(held, identity, answer), identity)
             else:
-                self._settle(held, bury if answer else self._rejected(identity, held, refusal), identity)
+                self._settle(
+                    held, bury if answer else self._unhandled.rejected(identity, held, refusal), identity
+                )
 
         self._inquire(held, identity, placements, known)
-
-    def _unasked(self, held: Held, identity: Identity, deferral: Deferral) -> Conclusion:
-        """What becomes of a message whose inbox could not be asked: it waits as long as the lane says."""
-        if deferral.code == "internal_error":
-            return self._after_defect(held, identity)
-        return Return(deferral.after, deferral.code)
-
-    def _later(self, held: Held, code: str) -> Return:
-        if code == "shutdown":
-            return Return(timedelta(), code)
-        deferral = self._settings.deferral
-        receives = held.delivery.receive_count
-        delay = half_jitter(receives, deferral.busy_delay, deferral.away_max_delay, self._clock.random())
-        return Return(delay, code)
-
-    def _after_defect(self, held: Held, identity: Identity | None) -> Conclusion:
-        """What becomes of a message that this code cannot handle: tried again some times, then kept aside.
-
-        It is rejected where it is known who asks; a final result of the same run takes the place of that.
-        """
-        if not self._defects.is_last(held):
-            return self._later(held, "internal_error")
-        refusal = Refuse("internal_error", "The worker failed at this message again and again; see its log.")
-        if identity is None:
-            return Bury(Reason(refusal.code, str(refusal)))
-        return self._rejected(identity, held, refusal)
-
-    def _rejected(self, identity: Identity, held: Held, refusal: Refuse) -> Answer:
-        return rejected(identity, refusal.code, str(refusal), held.received_at, self._clock.now())
 
     def _settle(self, held: Held, conclusion: Conclusion, identity: Identity | None) -> None:
         self._ways.settle([held], conclusion, Facts(identity))

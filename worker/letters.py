@@ -59,6 +59,8 @@ class Letters:
     def result(self, queue: Transport, body: str, identity: Identity) -> Message:
         """A result; by claim check under `results/{job_id}/{run}.json` when the queue cannot take it.
 
+        A dry run's is under another name: it must not take the place of the real one.
+
         Raises:
             TooLarge: it needs a claim check and no bucket is configured.
             ObjectError: the bucket does not answer, or does not take the key.
@@ -71,7 +73,8 @@ class Letters:
         if _fits(queue, message):
             return message
         bucket = self._bucket_for(queue, message)
-        pointer = offload(message.body, self.store, bucket, f"results/{identity.job_id}/{identity.run}.json")
+        name = f"{identity.run}.dry" if identity.dry_run else str(identity.run)
+        pointer = offload(message.body, self.store, bucket, f"results/{identity.job_id}/{name}.json")
         return replace(message, body=pointer.body, attributes={**message.attributes, **pointer.attributes})
 
     def news(self, body: str, identity: Identity) -> Message:
@@ -143,12 +146,18 @@ class Letters:
         return message
 
     def copy(
-        self, queue: Transport, delivery: Delivery, not_before: datetime | None, delay: timedelta
+        self,
+        queue: Transport,
+        delivery: Delivery,
+        not_before: datetime | None,
+        delay: timedelta,
+        deaths: int | None = None,
     ) -> Message:
         """The same message sent anew after `delay`, not to be run before a moment, if one is given.
 
         It has the original's body, attributes, group, run and first time of sending; its body goes by claim
-        check under `resent/` if it leaves no room for our header. Raises as `result`.
+        check under `resent/` if it leaves no room for our header. A dry run's tells its `deaths`. Raises as
+        `result`.
         """
         previous = read_own_header(delivery.headers)
         header = msgspec.structs.replace(
@@ -156,9 +165,17 @@ class Letters:
             resends=previous.resends + 1,
             first_sent_at=first_sent(previous, delivery.sent_at),
             not_before=_later(previous.not_before, not_before),
+            deaths=previous.deaths if deaths is None else deaths,
         )
         attributes = unfold(delivery.attributes, previous)
-        original = Message(delivery.body, attributes, delay, delivery.group, delivery.trace_header)
+        original = Message(
+            delivery.body,
+            attributes,
+            delay,
+            delivery.group,
+            delivery.trace_header,
+            repeat_id("copy", queue.name, delivery.message_id),
+        )
         message = self._with_header(queue, original, header, f"resent/{delivery.message_id}.json")
         if not _fits(queue, message):
             raise TooLarge(

@@ -72,18 +72,17 @@ class Resender:
     def resend(self, source: Transport, waits: Mapping[Held, timedelta]) -> set[Held]:
         """Send anew what has to be; the deliveries whose copy the queue accepted, which are to be acked.
 
-        On an ordered queue that is none, for a copy would come behind all that follows the original.
+        On an ordered queue that is none, for a copy would come behind all that follows the original; but for
+        a dry run that is suspected, which leaves nothing that those could depend on.
         """
-        if source.is_ordered:
-            for held, wait in waits.items():
-                self._note_age(source, held, wait)
-            return set()
         copies: dict[Held, Message] = {}
         for held, wait in waits.items():
             kept = min(wait, WAIT_MAXIMUM)
             copy = self._copy(source, held, kept) if self._must_resend(source, held, kept) else None
             if copy is not None:
                 copies[held] = copy
+            elif source.is_ordered:
+                self._note_age(source, held, wait)
         charge(copies.keys())
         faults = _send(source, list(copies.values()))
         resent = {held for position, held in enumerate(copies) if position not in faults}
@@ -92,7 +91,9 @@ class Resender:
         return resent
 
     def _must_resend(self, source: Transport, held: Held, wait: timedelta) -> bool:
-        if wait <= timedelta():
+        if held.deaths is not None:
+            return True  # a release would be counted as one more
+        if source.is_ordered or wait <= timedelta():
             return False  # the queue is not asked for what is given back at once
         age = self._clock.now() - held.delivery.sent_at
         return must_resend(wait, age, held_for(held, self._clock), self._watch.facts(source))
@@ -113,9 +114,11 @@ class Resender:
         )
 
     def _copy(self, source: Transport, held: Held, wait: timedelta) -> Message | None:
-        not_before = due_at(wait, self._clock.now())
+        # a FIFO queue takes no message with a delay of its own: the copy says itself when it is due
+        delay = timedelta() if source.is_ordered else min(wait, DELAY_MAXIMUM)
+        not_before = due_at(wait, self._clock.now(), delay)
         try:
-            return self._letters.copy(source, held.delivery, not_before, min(wait, DELAY_MAXIMUM))
+            return self._letters.copy(source, held.delivery, not_before, delay, held.deaths)
         except (TooLarge, ObjectError) as error:
             log.error("settle.failed", queue=source.name, error_code=type(error).__name__, msg=str(error))
             return None

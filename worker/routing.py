@@ -94,8 +94,6 @@ class Router:
             Postpone: a type or customer is not known here yet, or the directory or catalog is away.
         """
         job = envelope.job
-        if job.dry_run:
-            raise Refuse("dry_run_unsupported", "This release does not run jobs with dry_run.")
         handler = self._registry.get(envelope.job_type)
         if handler is None:
             raise self._unknown("unknown_type", f"No handler for the type {envelope.job_type!r}.", envelope)

@@ -43,9 +43,9 @@ def release_delay(wait: timedelta, held_for: timedelta) -> timedelta:
     return min(wait, max(RELEASE_DELAY_MAXIMUM - held_for, timedelta()))
 
 
-def due_at(wait: timedelta, now: datetime) -> datetime | None:
-    """The end of a wait, for a copy to say, where the delay that it is sent with is too short for it."""
-    return now + wait if wait > DELAY_MAXIMUM else None
+def due_at(wait: timedelta, now: datetime, delay: timedelta = DELAY_MAXIMUM) -> datetime | None:
+    """The end of a wait, for a copy to say, where the `delay` that it is sent with is too short for it."""
+    return now + wait if wait > delay else None
 
 
 def not_due_delay(

@@ -74,7 +74,6 @@ class TestMainJob:
             "twice": job("twice", ["c-0", "c-0"]),
             "unknown-type": job("unknown-type", type="nothing.known"),
             "unknown-customer": job("unknown-customer", ["c-99"]),
-            "dry": job("dry", dry_run=True),
             "expired": job("expired", expires_at="2020-01-01T00:00:00Z"),
         }
         silent = ["not json", "[1, 2]", '{"type": "orders.insert"}', 'O:8:"stdClass":0:{}']
@@ -96,7 +95,6 @@ class TestMainJob:
             duplicate_customer=1,
             unknown_type=1,
             unknown_customer=1,
-            dry_run_unsupported=1,
             expired=1,
         )
         assert all(header.origin == world.request.name and header.reason for header in letters.values())

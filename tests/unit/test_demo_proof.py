@@ -1,5 +1,6 @@
 """The demo's stream and its proof: a proof that could not fail would prove nothing."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -96,6 +97,10 @@ def test_a_row_at_the_wrong_customer_is_found(stream: list[Sent], findings: Find
     [
         (lambda _: [], "has no answer"),
         (lambda results: [msgspec.structs.replace(results[0], status="failed")], "is failed"),
+        (
+            lambda results: [msgspec.structs.replace(results[0], dry_run=True)],
+            "should not be answered as a dry",
+        ),
         (lambda results: [*results, msgspec.structs.replace(results[0], run=2)], "answers that differ"),
     ],
 )
@@ -112,6 +117,20 @@ def test_an_answer_that_is_missing_wrong_or_unlike_its_copy_is_found(
 
     assert len(found) == 1
     assert told in found[0]
+
+
+def test_rows_of_a_dry_run_are_found(stream: list[Sent], findings: Findings) -> None:
+    """Nothing that a job only asked about may stand in the tables."""
+    (asked, *_) = [sent for sent in stream if sent.is_dry_run]
+    job = json.loads(asked.body)
+    (order, *_) = job["payload"]["rows"]
+    (customer,) = job["customers"]
+    rows = {**findings.rows, "one": Counter([RowKey(customer, order["order_no"], 0)])}
+
+    assert asked.rows == ()
+    assert faults(stream, findings._replace(rows=rows)) == (
+        f"customer {customer} lacks 0 rows and has 1 that it should not have",
+    )
 
 
 def test_an_answer_to_nobody_is_found(stream: list[Sent], findings: Findings) -> None:
@@ -166,7 +185,7 @@ def result_of(sent: Sent) -> Result:
         type=None,
         partner_id="acme",
         correlation_id=None,
-        dry_run=False,
+        dry_run=sent.is_dry_run,
         status=kind.answer,
         customers=tuple(customers[kind.answer]),
         received_at=NOW,

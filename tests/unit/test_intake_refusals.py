@@ -19,7 +19,6 @@ from worker.conclusion import Answer, Bury, Return
         ({"partner_id": "stranger"}, "not_granted"),
         ({"partner_id": "poor"}, "not_granted"),
         ({"expires_at": NOON.isoformat()}, "expired"),
-        ({"dry_run": True}, "dry_run_unsupported"),
     ],
 )
 def test_a_job_that_may_not_run_is_rejected_and_dead_lettered(

@@ -53,7 +53,8 @@ EXPIRED = {"expires_at": NOON.isoformat()}
     [
         ({}, "found ['eu1']"),
         ({"customers": ["c-3", "c-1"]}, "found ['eu1', 'eu2']"),
-        ({"dry_run": True, "type": "unknown"}, "dry_run_unsupported"),
+        ({"dry_run": True}, "found ['eu1']"),
+        ({"dry_run": True, "partner_id": "stranger"}, "not_granted"),
         ({"type": "unknown", "customers": ["unknown"]}, "unknown_type"),
         ({"customers": ["c-1", "unknown"], "partner_id": "stranger"}, "unknown_customer"),
         ({"partner_id": "stranger", **EXPIRED}, "not_granted"),

@@ -28,9 +28,9 @@ CODE_POSITION = {
     "RowRefused": 0,
     "Verdict": 1,
     "_fault": 0,
-    "_later": 1,
     "_unknown": 0,
     "error_of": 0,
+    "later": 1,
 }
 
 

@@ -134,7 +134,7 @@ def _row(body: str, names: Mapping[str, str]) -> tuple[Any, ...]:
     return (
         result.job_id,
         result.run,
-        result.status,
+        f"{result.status} (dry run)" if result.dry_run else result.status,
         result.partner_id,
         result.type,
         _share(result),

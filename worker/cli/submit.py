@@ -38,16 +38,17 @@ class Form(NamedTuple):
 
     settings: Settings
     class_name: str | None
+    dry_run: bool
 
     def read(self, text: str) -> dict[str, Any]:
         """A job's fields, by the names that they have there; raises `BadMessage`."""
         fields = read_object(text)
-        return (
-            fields if self.class_name is None else job_fields(fields, self.class_name, self.settings.symfony)
-        )
+        if self.class_name is not None:
+            fields = job_fields(fields, self.class_name, self.settings.symfony)
+        return {**fields, "dry_run": True} if self.dry_run else fields
 
 
-def submit(
+def submit(  # noqa: PLR0913 - each is an option of the command
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="A file with the job as JSON; - for standard input.")
     ],
@@ -72,6 +73,13 @@ def submit(
             help="Read the file as a Symfony message of this class, as [symfony] says.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only ask what would happen: nothing is changed, the result says what would have been.",
+        ),
+    ] = False,
     delay: Annotated[
         timedelta,
         typer.Option(
@@ -107,7 +115,7 @@ def submit(
     if lines and files:
         raise typer.BadParameter("--attach works with one job; leave out --lines.")
     text = _read(file)
-    form = Form(settings, class_name)
+    form = Form(settings, class_name, dry_run)
     prepared = _prepare_lines(form, text) if lines else [_prepare(form, text, files)]
     signatures = JobSignatures(settings.signing, settings.symfony)
     with open_queue(settings.queues.request[0], settings) as queue:
@@ -191,7 +199,9 @@ def _message(
             store.put(settings.attachments.buckets[0], upload.key, upload.data)
         if not too_large or bucket is None:
             return message
-        pointer = offload(body, store, bucket, f"requests/{job.job_id}/{job.run}.json")
+        # the real job may follow while the dry run still waits for its turn
+        name = f"{job.run}.dry" if job.dry_run else str(job.run)
+        pointer = offload(body, store, bucket, f"requests/{job.job_id}/{name}.json")
     return replace(message, body=pointer.body, attributes={**message.attributes, **pointer.attributes})
 
 

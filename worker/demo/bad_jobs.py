@@ -31,6 +31,11 @@ def order_without(field: str) -> Shape:
     return lambda desk: draft({name: value for name, value in _order(desk).items() if name != field})
 
 
+def tried(shape: Shape) -> Shape:
+    """The job of another shape as a dry run."""
+    return lambda desk: draft({**json.loads(shape(desk).body), "dry_run": True})
+
+
 def row_with(**columns: Any) -> Shape:
     """A job with two rows, of which the second has these columns beside its own, or in their place."""
     return lambda desk: _with_second_row(desk, {**desk.order(), **columns})

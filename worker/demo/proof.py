@@ -68,7 +68,7 @@ def _prove_answers(stream: Sequence[Sent], findings: Findings) -> Verdict:
     found = findings.results
     statement = (
         f"Answers: {_compared(len(found), len(expected))}, "
-        "compared by status and code, and copies' answers in all but their times"
+        "compared by status, code and dry run, and copies' answers in all but their times"
     )
     faults = [
         *(
@@ -87,6 +87,8 @@ def _answer_fault(job_id: str | None, sent: Sent, findings: Findings) -> str | N
         return f"{who} has no answer"
     if any(_without_times(result) != _without_times(results[0]) for result in results):
         return f"{who} has answers that differ"
+    if results[0].dry_run is not sent.is_dry_run:
+        return f"{who} should {'' if sent.is_dry_run else 'not '}be answered as a dry run"
     wanted, got = (sent.kind.answer, sent.kind.code), (results[0].status, code_of(results[0]))
     return None if wanted == got else f"{who} should be {_ending(*wanted)} and is {_ending(*got)}"
 

@@ -93,7 +93,9 @@ KINDS: Final = (
     Kind("another partner's file", 3, bad.file_of_another_partner, "rejected", "attachment_not_allowed"),
     Kind("a file in another bucket", 3, bad.file_in_foreign_bucket, "rejected", "attachment_not_allowed"),
     Kind("too late", 3, bad.order_with(expires_at="2026-01-01T00:00:00Z"), "rejected", "expired"),
-    Kind("a dry run", 3, bad.order_with(dry_run=True), "rejected", "dry_run_unsupported"),
+    # Jobs that only ask what would happen.
+    Kind("a dry run", 2, bad.order_with(dry_run=True), "succeeded"),
+    Kind("a dry run with the same order twice", 1, bad.tried(bad.order_twice), "failed", "unique_violation"),
     # Messages that nobody can be answered for, or must not be.
     Kind("not JSON", 3, bad.body('{"job_id": "demo-'), None, "bad_message"),
     Kind("JSON, but no object", 2, bad.body('"demo"'), None, "bad_message"),
@@ -116,6 +118,11 @@ class Sent(NamedTuple):
     def answered_as(self) -> str | None:
         """The id of the job whose answer is this message's; None where it has to have none."""
         return None if self.kind.answer is None else job_id_of(self.body)
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether it is a job that only asks what would happen."""
+        return self.kind.answer is not None and read_object(self.body).get("dry_run") is True
 
 
 def make_stream(desk: Desk) -> list[Sent]:
