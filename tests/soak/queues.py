@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from tests.soak.fate import GOOD, CallFate, MessageFate, call_fates, fault_of, message_fate
@@ -18,10 +18,8 @@ RETENTION_SECONDS: Final = 14 * 86_400
 class CarelessQueue(Queue):
     """Delivers at least once, in any order, as SQS says of itself; `seed` decides each message's fate."""
 
-    def __init__(self, name: str, seed: int) -> None:
-        super().__init__(
-            name, DEFAULT_ATTRIBUTES | {"MessageRetentionPeriod": str(RETENTION_SECONDS)}, time.time
-        )
+    def __init__(self, name: str, seed: int, clock: Callable[[], float]) -> None:
+        super().__init__(name, DEFAULT_ATTRIBUTES | {"MessageRetentionPeriod": str(RETENTION_SECONDS)}, clock)
         self.seed = seed
         self.at_peace = False
         self.counts: Counter[str] = Counter()
@@ -65,12 +63,13 @@ class CarelessServer(SqsServer):
     """The stand-in whose calls fail, hang and lose their answers, as the seed says."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__()
+        self._ahead_seconds = 0.0
+        super().__init__(clock=lambda: time.time() + self._ahead_seconds)
         self.at_peace = False
         self.troubles: Counter[str] = Counter()
         self._seed = seed
         self._fates: dict[str, Iterator[CallFate]] = {}
-        self.requests = CarelessQueue(REQUESTS, seed)
+        self.requests = CarelessQueue(REQUESTS, seed, self._clock)
         self.service.queues[REQUESTS] = self.requests
         for name in (RESPONSES, FAILURES):
             self.service.answer("CreateQueue", {"QueueName": name})
@@ -82,6 +81,11 @@ class CarelessServer(SqsServer):
     def make_peace(self) -> None:
         """Nothing goes wrong any more."""
         self.at_peace = self.requests.at_peace = True
+
+    def let_pass(self, seconds: float) -> None:
+        """Put the queues' time forward: what waits there comes sooner."""
+        self._ahead_seconds += seconds
+        self.act(REQUESTS, lambda: None)
 
     def take(self, queue: str) -> list[StoredMessage]:
         """Take all that lies on a queue that nobody else receives from."""

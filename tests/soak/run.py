@@ -20,6 +20,8 @@ TICK_SECONDS: Final = 0.05
 ON_THEIR_WAY_MAXIMUM: Final = 500
 PATIENCE_SECONDS: Final = 180.0
 TOLD_EVERY_SECONDS: Final = 15.0
+LULL_SECONDS: Final = 10.0
+LONG_SECONDS: Final = 60.0
 
 Say = Callable[[str], None]
 
@@ -50,7 +52,7 @@ class Run:
         self._ended: set[str] = set()
         self._unanswerable = {case.bodies[0] for case in plan.cases if not case.is_answered}
         self._next = 0
-        self._moved_at = self._told_at = time.monotonic()
+        self._moved_at = self._told_at = self._hurried_at = time.monotonic()
         self._last_state: tuple[int, ...] = ()
 
     def until_quiet(self) -> str:
@@ -61,6 +63,8 @@ class Run:
             if not at_peace and self._is_nearly_done and self.faults.are_over:
                 self._world.make_peace()
                 at_peace = True
+            if at_peace:
+                self._hurry()
             if time.monotonic() - self._moved_at > PATIENCE_SECONDS:
                 return self._what_hangs()
             time.sleep(TICK_SECONDS)
@@ -116,9 +120,15 @@ class Run:
         if now - self._told_at > TOLD_EVERY_SECONDS:
             self._told_at = now
             happened = ", ".join(f"{count} {name}" for name, count in sorted(self.faults.counts.items()))
-            self._say(
-                f"{len(self._ended):,} of {len(self._plan.cases):,} ended, {state[-1]} messages queued; {happened}"
-            )
+            ended = f"{len(self._ended):,} of {len(self._plan.cases):,} ended"
+            self._say(f"{ended}, {state[-1]} messages queued; {happened}")
+
+    def _hurry(self) -> None:
+        """Let pass what a message waits for at the end: some do for minutes, after many tries in vain."""
+        now = time.monotonic()
+        if now - max(self._moved_at, self._hurried_at) > LULL_SECONDS:
+            self._hurried_at = now
+            self._world.queues.let_pass(LONG_SECONDS)
 
     def _what_hangs(self) -> str:
         waiting = [case for case in self._plan.cases if not self._has_ended(case)]
