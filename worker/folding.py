@@ -1,12 +1,15 @@
 """The attributes of a message that is sent again: SQS takes ten, so some find their place inside ours."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
-from config.headers import OWN_ATTRIBUTE, SYMFONY_ATTRIBUTE, TYPE_HEADER, OwnHeader
+import msgspec
+
+from config.headers import OWN_ATTRIBUTE, SYMFONY_ATTRIBUTE, TYPE_HEADER, OwnHeader, write_own_header
 from worker.symfony.signing import ALGORITHM_HEADER, SIGNATURE_HEADER
 from worker.transports.attributes import from_texts, to_texts
-from worker.transports.base import Attribute
+from worker.transports.base import Attribute, Message
 from worker.transports.limits import attribute_ok
 
 FOR_SYMFONY: Final = frozenset({TYPE_HEADER, SYMFONY_ATTRIBUTE, SIGNATURE_HEADER, ALGORITHM_HEADER})
@@ -57,6 +60,18 @@ def replaced_by(others: Mapping[str, Attribute], attributes: Mapping[str, Attrib
     """What has to be kept of the attributes for `unfold` to find them again under these others."""
     changed = [name for name in {**attributes, **others} if others.get(name) != attributes.get(name)]
     return {name: to_texts(attributes[name]) if name in attributes else None for name in changed}
+
+
+def written(original: Message, header: OwnHeader, places: int, replaced: Replaced | None = None) -> Message:
+    """The message with our header, and as many attributes beside it as there are places."""
+    folded = fold(original.attributes, places)
+    text = write_own_header(
+        msgspec.structs.replace(
+            header, folded=folded.strings, folded_others=folded.others, replaced=replaced or {}
+        )
+    )
+    attributes = {**folded.kept, OWN_ATTRIBUTE: Attribute("String", text)}
+    return replace(original, attributes=attributes)
 
 
 def _worth(item: tuple[str, Attribute]) -> tuple[bool, bool, int]:

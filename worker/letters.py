@@ -7,13 +7,13 @@ from typing import Final
 
 import msgspec
 
-from config.headers import OWN_ATTRIBUTE, OwnHeader, first_sent, read_own_header, write_own_header
+from config.headers import OwnHeader, first_sent, read_own_header
 from config.settings import Settings
 from worker.claim_check import is_pointer, offload
 from worker.clock import Clock
 from worker.conclusion import Reason
 from worker.envelope import Identity
-from worker.folding import Replaced, fold, replaced_by, unfold
+from worker.folding import replaced_by, unfold, written
 from worker.held import Held
 from worker.objects import ObjectStore
 from worker.ordering import repeat_id
@@ -218,7 +218,7 @@ class Letters:
             return None
         replaced = replaced_by(attributes, original.attributes)
         message = replace(original, attributes=attributes)
-        letter = _written(message, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES, replaced)
+        letter = written(message, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES, replaced)
         return letter if _fits(queue, letter) else None
 
     def _plain(self, queue: Transport, original: Message, header: OwnHeader, message_id: str) -> Message:
@@ -229,10 +229,10 @@ class Letters:
 
     def _with_header(self, queue: Transport, original: Message, header: OwnHeader, key: str) -> Message:
         """The original with our header among its attributes; the body in the bucket where that is needed."""
-        message = _written(original, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES)
+        message = written(original, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES)
         if _fits(queue, message) or is_pointer(original.body):
             return message
-        message = _written(original, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES_OFFLOADED)
+        message = written(original, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES_OFFLOADED)
         bucket = self._bucket_for(queue, message)
         pointer = offload(original.body, self.store, bucket, key)
         attributes = {**message.attributes, **pointer.attributes}
@@ -246,7 +246,7 @@ class Letters:
         key = f"failed/{message_id}.attributes.json"
         self.store.put(bucket, key, encode_attributes(original.attributes).encode())
         bare = replace(letter, attributes={})
-        return _written(bare, msgspec.structs.replace(header, attributes_key=key), 0)
+        return written(bare, msgspec.structs.replace(header, attributes_key=key), 0)
 
     def _original_attributes(self, letter: Delivery, header: OwnHeader) -> dict[str, Attribute]:
         attributes = unfold(letter.attributes, header)
@@ -279,18 +279,6 @@ def open_letters(
 
 def _fits(queue: Transport, message: Message) -> bool:
     return message_size(message) <= queue.message_bytes_maximum
-
-
-def _written(original: Message, header: OwnHeader, places: int, replaced: Replaced | None = None) -> Message:
-    """The original with our header, and as many attributes beside it as there are places."""
-    folded = fold(original.attributes, places)
-    text = write_own_header(
-        msgspec.structs.replace(
-            header, folded=folded.strings, folded_others=folded.others, replaced=replaced or {}
-        )
-    )
-    attributes = {**folded.kept, OWN_ATTRIBUTE: Attribute("String", text)}
-    return replace(original, attributes=attributes)
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
