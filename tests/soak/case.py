@@ -34,7 +34,8 @@ class Ending:
     """A way in which a job may end.
 
     `status` is the final result's, None where nobody may be answered; `code` a rejected job's. Rows stand in
-    tables, a part's in the inbox of the customer's shard; a job that was rejected has neither.
+    tables, a part's in the inbox of the customer's shard; a job that was rejected has neither, nor has a dry
+    run (`is_dry`), whose answers may differ.
     """
 
     status: str | None
@@ -42,6 +43,7 @@ class Ending:
     parts: tuple[PartEnding, ...] = ()
     rows: frozenset[RowKey] = frozenset()
     letters: frozenset[Letter] = frozenset()
+    is_dry: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ def ideal_facts(cases: Sequence[Case]) -> Facts:
         facts.rows.update(ending.rows)
         facts.letters.update(ending.letters)
         if case.job_id is not None:
-            facts.inbox += [_inbox_fact(case.job_id, part) for part in ending.parts]
+            parts = () if ending.is_dry else ending.parts
+            facts.inbox += [_inbox_fact(case.job_id, part) for part in parts]
             facts.note_results([json.dumps(_final(case.job_id, ending))] * len(case.bodies))
     return facts
 

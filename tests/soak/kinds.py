@@ -1,287 +1,45 @@
-"""The kinds of jobs of a soak, good and bad, each with the ending that the documents promise for it.
+"""The kinds of jobs of a soak, and how often each comes.
 
-What is expected is written down here, from docs/wire.md and docs/delivery.md; the product is not asked.
+What is expected of each stands beside it, from docs/wire.md and docs/delivery.md; the product is not asked.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
-from tests.soak.case import Case, Ending, Fields, Letter
-from tests.soak.cast import (
-    BODIES,
-    BUCKET,
-    CUSTOMERS,
-    LINES,
-    MAX_ATTEMPTS,
-    NARROW_CUSTOMER,
-    NARROW_PARTNER,
-    ROWS,
-    SCRIPT,
-    SHARED_ROWS,
-    UNCONFIGURED,
-)
-from tests.soak.desk import FILE, Desk, rejected, text_of
-
-POINTER: Final = "software.amazon.payloadoffloading.PayloadS3Pointer"
-PHP_BODY: Final = 'O:36:"Symfony\\\\Component\\\\Messenger\\\\Envelope":1:{{s:2:"id";s:11:"{job_id}";}}'
-LONG_AGO: Final = "2020-01-01T00:00:00Z"
-FILE_ROWS: Final = 12
-
-
-def rows(desk: Desk) -> Case:
-    """Rows in the payload, the same for each customer."""
-    return _rows(desk, ROWS)
-
-
-def shared_rows(desk: Desk) -> Case:
-    """The same, of a type whose parts may share transactions."""
-    return _rows(desk, SHARED_ROWS)
-
-
-def own_payloads(desk: Desk) -> Case:
-    """A payload of its own for each customer: nobody gets another one's rows."""
-    rows_of = {customer: desk.rows() for customer in desk.customers(2)}
-    entries = [{"customer_id": customer, "payload": {"rows": own}} for customer, own in rows_of.items()]
-    job_type = desk.chance.choice((ROWS, SHARED_ROWS, SCRIPT))
-    return desk.case("own payloads", text_of(desk.fields(job_type, entries)), desk.ending(rows_of))
-
-
-def lines(desk: Desk) -> Case:
-    """Rows in a CSV file."""
-    found, customers = desk.rows(FILE_ROWS), desk.customers()
-    reference, objects = desk.csv(found)
-    body = text_of(desk.fields(LINES, customers, attachments=[reference]))
-    return desk.case("lines", body, desk.ending(dict.fromkeys(customers, found)), objects)
-
-
-def own_files(desk: Desk) -> Case:
-    """A file of its own for each customer."""
-    rows_of = {customer: desk.rows(FILE_ROWS) for customer in desk.customers(2)}
-    files = {customer: desk.csv(own, f"{customer}.csv") for customer, own in rows_of.items()}
-    entries = [{"customer_id": customer, "attachments": [f"{customer}.csv"]} for customer in rows_of]
-    references = [reference for reference, _ in files.values()]
-    objects = {key: data for _, stored in files.values() for key, data in stored.items()}
-    body = text_of(desk.fields(LINES, entries, attachments=references))
-    return desk.case("own files", body, desk.ending(rows_of), objects)
-
-
-def script(desk: Desk) -> Case:
-    """Rows that a handler in Python inserts."""
-    return _rows(desk, SCRIPT)
-
-
-def claim_check(desk: Desk) -> Case:
-    """A message that is a reference to the job in a bucket."""
-    found, customers = desk.rows(), desk.customers()
-    body = text_of(desk.fields(ROWS, customers, payload={"rows": found}))
-    key = f"{desk.job_id}.json"
-    pointer = json.dumps([POINTER, {"s3BucketName": BODIES, "s3Key": key}])
-    ending = desk.ending(dict.fromkeys(customers, found))
-    return desk.case("claim check", pointer, ending, {(BODIES, key): body.encode()})
-
-
-def bad_row(desk: Desk) -> Case:
-    """One of several customers has a row with a value of a wrong type."""
-    return _one_fails(desk, ROWS, {"amount": "many"}, "invalid_rows")
-
-
-def refused_row(desk: Desk) -> Case:
-    """One of several customers has a row that the table refuses."""
-    return _one_fails(desk, desk.chance.choice((ROWS, SHARED_ROWS)), {"amount": -1}, "check_violation")
-
-
-def bad_file(desk: Desk) -> Case:
-    """A file with a value of a wrong type in its last row."""
-    customers = desk.customers()
-    reference, objects = desk.csv([*desk.rows(FILE_ROWS), desk.row(amount="many")])
-    body = text_of(desk.fields(LINES, customers, attachments=[reference]))
-    return desk.case("bad file", body, desk.ending(dict.fromkeys(customers, "invalid_rows")), objects)
-
-
-def missing_file(desk: Desk) -> Case:
-    """A file that is not in its bucket."""
-    customers = desk.customers()
-    reference, _ = desk.csv(desk.rows())
-    body = text_of(desk.fields(LINES, customers, attachments=[reference]))
-    return desk.case("missing file", body, desk.ending(dict.fromkeys(customers, "attachment_missing")))
-
-
-def changed_file(desk: Desk) -> Case:
-    """A file whose bytes are not those that the job says."""
-    customers = desk.customers()
-    reference, objects = desk.csv(desk.rows())
-    body = text_of(desk.fields(LINES, customers, attachments=[{**reference, "sha256": "0" * 64}]))
-    ending = desk.ending(dict.fromkeys(customers, "attachment_mismatch"))
-    return desk.case("changed file", body, ending, objects)
-
-
-def foreign_file(desk: Desk) -> Case:
-    """A file under another partner's prefix."""
-    reference, _ = desk.csv(desk.rows())
-    foreign = {**reference, "bucket": BUCKET, "key": f"{NARROW_PARTNER}/{FILE}"}
-    return _rejected(
-        desk,
-        "foreign file",
-        "attachment_not_allowed",
-        desk.fields(LINES, desk.customers(), attachments=[foreign]),
-    )
-
-
-def refused(desk: Desk) -> Case:
-    """A handler that refuses, after it has inserted."""
-    return _scripted(desk, "refused", {"then": "refuse"}, "soak_refused")
-
-
-def retried(desk: Desk) -> Case:
-    """A handler that asks for another try and succeeds in time."""
-    found, customers = desk.rows(), desk.customers()
-    times = desk.chance.randint(1, MAX_ATTEMPTS - 1)
-    payload = {"rows": found, "then": "retry", "times": times}
-    body = text_of(desk.fields(SCRIPT, customers, payload=payload))
-    return desk.case("retried", body, desk.ending(dict.fromkeys(customers, found)))
-
-
-def tried_in_vain(desk: Desk) -> Case:
-    """A handler that asks for another try for ever."""
-    script = {"then": "retry", "times": 1_000_000}
-    return _scripted(desk, "tried in vain", script, "retry_requested", buried=True)
-
-
-def crashed(desk: Desk) -> Case:
-    """A handler that raises what nobody expects."""
-    return _scripted(desk, "crashed", {"then": "crash"}, "handler_error", buried=True)
-
-
-def killer(desk: Desk) -> Case:
-    """A handler that takes its process along, each time."""
-    return _scripted(desk, "killer", {"then": "die"}, "worker_killed", buried=True, customers_maximum=1)
-
-
-def expired(desk: Desk) -> Case:
-    """A job that came too late."""
-    return _rejected(desk, "expired", "expired", _plain(desk, expires_at=LONG_AGO))
-
-
-def unknown_type(desk: Desk) -> Case:
-    """A type without a handler."""
-    return _rejected(desk, "unknown type", "unknown_type", _plain(desk, type=UNCONFIGURED))
-
-
-def unknown_customer(desk: Desk) -> Case:
-    """A customer who lives nowhere, beside others."""
-    customers = [*desk.customers(), "c-nowhere"]
-    return _rejected(desk, "unknown customer", "unknown_customer", _plain(desk, customers=customers))
-
-
-def not_granted(desk: Desk) -> Case:
-    """A customer whom the partner may not reach, beside one whom it may."""
-    customers = [NARROW_CUSTOMER, desk.chance.choice(CUSTOMERS[1:])]
-    fields = _plain(desk, partner_id=NARROW_PARTNER, customers=customers)
-    return _rejected(desk, "not granted", "not_granted", fields)
-
-
-def same_customer_twice(desk: Desk) -> Case:
-    """The same customer in one job twice."""
-    fields = _plain(desk, customers=[NARROW_CUSTOMER] * 2)
-    return _rejected(desk, "same customer twice", "duplicate_customer", fields)
-
-
-def malformed(desk: Desk) -> Case:
-    """A job without customers: it can be answered, for it has an id."""
-    return _rejected(desk, "malformed", "bad_message", _plain(desk, customers=[]))
-
-
-def unreadable(desk: Desk) -> Case:
-    """A message that is no JSON: nobody can be answered."""
-    return _nobody("unreadable", f"{{{desk.job_id}", "bad_message")
-
-
-def by_php(desk: Desk) -> Case:
-    """A message that PHP has serialized."""
-    return _nobody("by PHP", PHP_BODY.format(job_id=desk.job_id), "php_serialized")
-
-
-def two_contents(desk: Desk) -> Case:
-    """Two contents under one id, for one customer: the one that comes first wins, the other one is buried."""
-    customer = desk.chance.choice(CUSTOMERS)
-    contents = [desk.rows(), desk.rows()]
-    bodies = [text_of(desk.fields(ROWS, [customer], payload={"rows": found})) for found in contents]
-    endings = tuple(
-        desk.ending({customer: found}, Letter(loser, "content_conflict"))
-        for found, loser in zip(contents, reversed(bodies), strict=True)
-    )
-    copies = desk.chance.choices(bodies, k=desk.chance.randint(0, 2))
-    return Case("two contents", desk.job_id, (*bodies, *copies), endings)
-
+from tests.soak import bad_jobs, good_jobs
+from tests.soak.case import Case
+from tests.soak.desk import Desk
 
 Kind = Callable[[Desk], Case]
 
 WEIGHTS: Final[Mapping[Kind, int]] = {
-    rows: 300,
-    shared_rows: 160,
-    own_payloads: 100,
-    lines: 80,
-    own_files: 25,
-    script: 120,
-    claim_check: 20,
-    bad_row: 20,
-    refused_row: 25,
-    bad_file: 10,
-    missing_file: 8,
-    changed_file: 8,
-    foreign_file: 5,
-    refused: 20,
-    retried: 15,
-    tried_in_vain: 6,
-    crashed: 6,
-    expired: 10,
-    unknown_type: 6,
-    unknown_customer: 8,
-    not_granted: 10,
-    same_customer_twice: 5,
-    malformed: 6,
-    unreadable: 5,
-    by_php: 4,
-    two_contents: 18,
+    good_jobs.rows: 300,
+    good_jobs.shared_rows: 160,
+    good_jobs.own_payloads: 100,
+    good_jobs.lines: 80,
+    good_jobs.own_files: 25,
+    good_jobs.script: 120,
+    good_jobs.claim_check: 20,
+    bad_jobs.bad_row: 20,
+    bad_jobs.refused_row: 25,
+    bad_jobs.bad_file: 10,
+    bad_jobs.missing_file: 8,
+    bad_jobs.changed_file: 8,
+    bad_jobs.foreign_file: 5,
+    bad_jobs.refused: 20,
+    bad_jobs.retried: 15,
+    bad_jobs.tried_in_vain: 6,
+    bad_jobs.crashed: 6,
+    bad_jobs.expired: 10,
+    bad_jobs.unknown_type: 6,
+    bad_jobs.unknown_customer: 8,
+    bad_jobs.not_granted: 10,
+    bad_jobs.same_customer_twice: 5,
+    bad_jobs.malformed: 6,
+    bad_jobs.unreadable: 5,
+    bad_jobs.by_php: 4,
+    bad_jobs.two_contents: 18,
+    good_jobs.dry_run: 25,
+    good_jobs.dry_run_in_vain: 8,
 }
 """How often each kind comes, beside the others; killers stand apart, for each costs several processes."""
-
-
-def _rows(desk: Desk, job_type: str) -> Case:
-    found, customers = desk.rows(), desk.customers()
-    body = text_of(desk.fields(job_type, customers, payload={"rows": found}))
-    return desk.case(job_type, body, desk.ending(dict.fromkeys(customers, found)))
-
-
-def _one_fails(desk: Desk, job_type: str, fault: Fields, code: str) -> Case:
-    customers, found = desk.customers(2), desk.rows()
-    unlucky = desk.chance.choice(customers)
-    own = {"customer_id": unlucky, "payload": {"rows": [desk.row(), desk.row(**fault)]}}
-    entries: list[Any] = [own if customer == unlucky else customer for customer in customers]
-    rows_of = {customer: code if customer == unlucky else found for customer in customers}
-    return desk.case(
-        code, text_of(desk.fields(job_type, entries, payload={"rows": found})), desk.ending(rows_of)
-    )
-
-
-def _scripted(
-    desk: Desk, kind: str, script: Fields, code: str, *, buried: bool = False, customers_maximum: int = 2
-) -> Case:
-    customers: Sequence[str] = desk.customers()[:customers_maximum]
-    body = text_of(desk.fields(SCRIPT, customers, payload={"rows": desk.rows(), **script}))
-    letters = [Letter(body, code)] if buried else []
-    return desk.case(kind, body, desk.ending(dict.fromkeys(customers, code), *letters))
-
-
-def _plain(desk: Desk, **changes: Any) -> Fields:
-    return {**desk.fields(ROWS, desk.customers(), payload={"rows": desk.rows()}), **changes}
-
-
-def _rejected(desk: Desk, kind: str, code: str, fields: Fields) -> Case:
-    body = text_of(fields)
-    return desk.case(kind, body, rejected(code, body))
-
-
-def _nobody(kind: str, body: str, code: str) -> Case:
-    return Case(kind, None, (body,), (Ending(None, letters=frozenset({Letter(body, code)})),))

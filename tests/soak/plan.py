@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal
 
+from tests.soak.bad_jobs import killer
 from tests.soak.case import Case
 from tests.soak.cast import Server
 from tests.soak.chance import chance_of
 from tests.soak.desk import Desk
-from tests.soak.kinds import WEIGHTS, killer
+from tests.soak.kinds import WEIGHTS
 
 Target = Server | Literal["worker", "sqlite"]
 

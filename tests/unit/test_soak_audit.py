@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.soak.audit import Finding, audit, counts
+from tests.soak.bad_jobs import killer
 from tests.soak.case import Letter, RowKey
-from tests.soak.cast import CUSTOMERS, SHARDS
+from tests.soak.cast import CUSTOMERS, HOMES, SHARDS
 from tests.soak.chance import chance_of
 from tests.soak.desk import Desk
 from tests.soak.facts import Facts, InboxFact
 from tests.soak.ideal import ideal_facts
-from tests.soak.kinds import WEIGHTS, killer
+from tests.soak.kinds import WEIGHTS
 
 CASES = [
     kind(Desk(number, chance_of(7, number)))
@@ -34,6 +35,11 @@ def drawn_inbox_row(facts: Facts, draw: Draw) -> InboxFact:
 
 def drawn_job(facts: Facts, draw: Draw) -> str:
     return draw.draw(st.sampled_from(sorted(facts.finals)))
+
+
+def drawn_wet_job(facts: Facts, draw: Draw) -> str:
+    """A job that is no dry run: its answers are all the same."""
+    return draw.draw(st.sampled_from([job for job in facts.finals if not BY_JOB[job].endings[0].is_dry]))
 
 
 def another_shard(shard: str, draw: Draw) -> str:
@@ -130,6 +136,22 @@ def row_of_a_failed_part(facts: Facts, draw: Draw) -> str:
     return row.job_id
 
 
+def row_of_a_dry_run(facts: Facts, draw: Draw) -> str:
+    part, job_id = draw.draw(
+        st.sampled_from(
+            [
+                (part, case.job_id)
+                for case in CASES
+                if case.endings[0].is_dry
+                for part in case.endings[0].parts
+            ]
+        )
+    )
+    assert job_id is not None
+    facts.rows[RowKey(HOMES[part.customer_id], part.customer_id, job_id, 1)] = 1
+    return job_id
+
+
 def answer_to_nobody(facts: Facts, draw: Draw) -> str:
     facts.finals["nobody"] = facts.finals[drawn_job(facts, draw)]
     return "nobody"
@@ -142,7 +164,7 @@ def letter_too_many(facts: Facts, draw: Draw) -> str:
 
 
 def other_final(facts: Facts, draw: Draw) -> str:
-    job_id = drawn_job(facts, draw)
+    job_id = drawn_wet_job(facts, draw)
     facts.finals[job_id].append({**facts.finals[job_id][0], "status": "failed", "finished_at": "later"})
     facts.finals[job_id][-1]["error"] = {"code": "other"}
     return job_id
@@ -168,6 +190,7 @@ PLANTS: dict[Plant, str] = {
     other_status: "wrong",
     failure_in_place_of_success: "wrong",
     row_of_a_failed_part: "wrong",
+    row_of_a_dry_run: "wrong",
     answer_to_nobody: "wrong",
     letter_too_many: "wrong",
     other_final: "contradictions",
@@ -182,7 +205,7 @@ def test_facts_without_a_fault_are_clean() -> None:
 
 def test_the_second_of_two_contents_may_win() -> None:
     """Which of two contents under one id comes first is chance: both endings are right, a mixture is not."""
-    contested = [case for case in CASES if len(case.endings) == 2]
+    contested = [case for case in CASES if case.kind == "two contents"]
     others = [case.__class__(case.kind, case.job_id, case.bodies, case.endings[::-1]) for case in contested]
     facts = ideal_facts(others)
     assert contested
