@@ -6,7 +6,7 @@ Whatever is not surely read so, for whatever reason, is left to the slow way, wh
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from decimal import Decimal
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from sqlalchemy.types import TypeEngine
 
 from shards import text_patterns
 from shards.column_values import BITS_MAXIMUM, INTEGER_BITS
+from shards.conflicts import MYSQL
 from shards.text_patterns import choice_pattern, decimal_pattern, integer_pattern
 
 Texts = Sequence[str | None]
@@ -78,6 +79,12 @@ class TextRule:
     bounds: tuple[int, int] = (0, 0)
     digits: tuple[int, int] | None = None
     """A decimal's precision and scale."""
+    unaided_pattern: str | None = None
+    """Where it is not the pattern: what the database reads without `told`."""
+
+    def unaided(self) -> "TextRule":
+        """The rule for texts that go to the database as they stand."""
+        return self if self.unaided_pattern is None else replace(self, pattern=self.unaided_pattern)
 
     def checked(self, texts: Texts) -> Texts | None:
         """The column as the database takes it, or None where not all of it is surely right."""
@@ -171,9 +178,11 @@ def _decimal_rule(type_: Any, _dialect: str) -> TextRule | None:
     return TextRule("decimal", decimal_pattern(precision - scale, scale), digits=(precision, scale))
 
 
-def _datetime_rule(type_: Any, _dialect: str) -> TextRule:
-    kind: Kind = "zoned" if type_.timezone else "datetime"
-    return TextRule(kind, PATTERNS[kind])
+def _datetime_rule(type_: Any, dialect: str) -> TextRule:
+    if type_.timezone:
+        return TextRule("zoned", PATTERNS["zoned"])
+    without_zone = text_patterns.LOCAL_MOMENT if dialect in MYSQL else None
+    return TextRule("datetime", PATTERNS["datetime"], unaided_pattern=without_zone)
 
 
 def _time_rule(type_: Any, _dialect: str) -> TextRule | None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from shards import load_postgresql
-from shards.column_blocks import Columns, as_copy_text
+from shards.column_blocks import Columns, CsvText, as_copy_text
 from shards.load_target import CannotLoad, Target
 from shards.local_rows import offered
 from shards.marked_text import OPTIONS, as_marked_text, texts_of
@@ -37,7 +37,7 @@ class MariaDBLoader:
     row too few, make the block one that was not loaded.
     """
 
-    takes_csv = False
+    takes_csv = True
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -51,6 +51,8 @@ class MariaDBLoader:
 
     def encode(self, columns: Columns) -> LoadData:
         """The block's statement and bytes."""
+        if columns.csv is not None:
+            return LoadData(self._csv_statement(columns, columns.csv), columns.csv.data)
         data = as_marked_text(columns)
         if data is not None:
             return LoadData(self._statement(columns, OPTIONS), data)
@@ -59,9 +61,25 @@ class MariaDBLoader:
         return LoadData(self._statement(columns, COPY_TEXT), as_copy_text(columns))
 
     def _statement(self, columns: Columns, options: str) -> str:
+        return self._load_into(options, self._target.columns(columns.names))
+
+    def _csv_statement(self, columns: Columns, csv: CsvText) -> str:
+        newline = "0d0a" if csv.data.endswith(b"\r\n") else "0a"
+        options = (
+            f"FIELDS TERMINATED BY x'{ord(csv.separator):02x}' OPTIONALLY ENCLOSED BY x'22' ESCAPED BY '' "
+            f"LINES TERMINATED BY x'{newline}'"
+        )
+        quote = self._target.quoting.quote
+        variables = {name: f"@shardworker_{place}" for place, name in enumerate(csv.nullable)}
+        fields = ", ".join(variables.get(name) or quote(name) for name in columns.names)
+        # not by a comparison with the empty text, to which spaces are equal
+        values = [f"{quote(name)} = IF(LENGTH({field}), {field}, NULL)" for name, field in variables.items()]
+        return self._load_into(options, fields) + (f" SET {', '.join(values)}" if values else "")
+
+    def _load_into(self, options: str, fields: str) -> str:
         return (
             f"LOAD DATA LOCAL INFILE '{{file}}' INTO TABLE {self._target.table} CHARACTER SET utf8mb4 "
-            f"{options} ({self._target.columns(columns.names)})"
+            f"{options} ({fields})"
         )
 
     def send(self, connection: Connection, encoded: LoadData) -> int:

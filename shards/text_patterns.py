@@ -13,7 +13,8 @@ MONTH_AND_DAY: Final = (
 )
 DAY: Final = f"(?:{YEAR}-{MONTH_AND_DAY}|{LEAP_YEAR}-02-29)"
 CLOCK: Final = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
-MOMENT: Final = f"{DAY}[T ]{CLOCK}Z?"
+LOCAL_MOMENT: Final = f"{DAY}[T ]{CLOCK}"
+MOMENT: Final = f"{LOCAL_MOMENT}Z?"
 ZONED_MOMENT: Final = rf"{DAY}[T ]{CLOCK}(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])"
 FLOAT: Final = r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?(?:[eE][+-]?[0-9]{1,2})?"
 BOOLEAN: Final = r"[Tt]rue|[Ff]alse|1|0"
