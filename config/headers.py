@@ -26,7 +26,7 @@ class OwnHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Times are aware. `not_before`: the message is not run before that moment. `answered`: a final result of
     this run was sent beside the dead letter. `retried_at`: the last deliberate retry. `renewed_at`: from when
-    an operator lets the job's age be counted. `deaths`: how many processes died with a dry run so far.
+    an operator lets the job's age be counted. `deaths`: how many processes died with a suspected dry run.
 
     `folded` keeps the producer's attributes for which SQS's ten have no room beside ours; `folded_others`
     those that are no strings, with their type, bytes in base64. Where they are too large for a message, all
@@ -48,7 +48,7 @@ class OwnHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
     instance: str | None = None
     failed_at: datetime | None = None
     answered: bool = False
-    deaths: Count = 0
+    deaths: Count | None = None
     folded: dict[str, str] = {}
     folded_others: dict[str, tuple[str, str]] = {}
     replaced: dict[str, tuple[str, str] | None] = {}

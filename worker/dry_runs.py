@@ -16,7 +16,7 @@ def deaths_of(own: OwnHeader, receive_count: int, suspect_receives: int) -> int 
     when it is due, which may have come before that.
     """
     receives = receive_count - (own.not_before is not None)
-    if own.deaths:
+    if own.deaths is not None:
         return own.deaths + max(receives - 1, 0)
     return receives - suspect_receives if receives >= suspect_receives else None
 

@@ -226,6 +226,7 @@ def test_a_dry_run_that_is_given_up_is_answered(site: Site) -> None:
         (OwnHeader(resends=3), 4, None),
         (OwnHeader(), 5, 0),
         (OwnHeader(), 7, 2),
+        (OwnHeader(deaths=0), 1, 0),
         (OwnHeader(deaths=2), 1, 2),
         (OwnHeader(deaths=2), 3, 4),
     ],
@@ -233,13 +234,15 @@ def test_a_dry_run_that_is_given_up_is_answered(site: Site) -> None:
 def test_a_death_is_a_receive_beyond_those_that_are_given_back(
     own: OwnHeader, receive_count: int, deaths: int | None
 ) -> None:
-    """From the fifth receive on only copies go back, whose receives begin anew; they tell what was before."""
+    """From the fifth receive on only copies go back, whose receives begin anew; they tell of those before."""
     assert deaths_of(own, receive_count, 5) == deaths
 
 
-@pytest.mark.parametrize(("deaths", "receive_count", "counted"), [(0, 6, 0), (2, 2, 2), (2, 3, 3)])
+@pytest.mark.parametrize(
+    ("deaths", "receive_count", "counted"), [(None, 6, 0), (0, 2, 0), (2, 2, 2), (2, 3, 3)]
+)
 def test_a_copy_that_came_before_it_was_due_died_no_more_for_that(
-    deaths: int, receive_count: int, counted: int
+    deaths: int | None, receive_count: int, counted: int
 ) -> None:
     """It was received once for nothing."""
     assert deaths_of(OwnHeader(deaths=deaths, not_before=NOON), receive_count, 5) == counted
