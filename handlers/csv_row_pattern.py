@@ -13,8 +13,9 @@ PIECE_CHARACTERS: Final = 1024
 QUOTE: Final = '"'
 NO_SEPARATORS: Final = frozenset("-+.: '\\")
 """Characters of numbers and moments, between which a row could be read in two ways, and those of SQL."""
-END_OF_DATA: Final = r"\."
-"""On a line of its own, PostgreSQL's COPY reads nothing behind it, older ones even inside quotes."""
+NOT_AS_THEY_STAND: Final = (r"\.", "NULL")
+"""Behind the one, on a line of its own, PostgreSQL's COPY reads nothing, older ones even inside quotes; the
+other, where it is a whole field, is no text to MariaDB's LOAD DATA."""
 
 
 class CsvRows:
@@ -24,7 +25,8 @@ class CsvRows:
         patterns = [_field_pattern(field, rule, separator) for field, rule in fields]
         between = re.escape(separator)
         # an empty line is no row, even where a row of one field could look like it
-        row = "(?!\r?\n)" + between.join(f"(?:{pattern})" for pattern in patterns)
+        unaided = [_field_pattern(field, rule.unaided(), separator) for field, rule in fields]
+        row = "(?!\r?\n)" + between.join(f"(?:{pattern})" for pattern in unaided)
         cells = "(?!\r?\n)" + between.join(f"({pattern})" for pattern in patterns)
         self._rows = re.compile(f"(?:{row}\n)*+|(?:{row}\r\n)*+")
         self._cells = re.compile(f"{cells}\r?\n")
@@ -41,7 +43,9 @@ class CsvRows:
 
         They must have one kind of newline between them and at the end.
         """
-        return self._has_patterns and END_OF_DATA not in text and self._rows.fullmatch(text) is not None
+        if not self._has_patterns or any(sign in text for sign in NOT_AS_THEY_STAND):
+            return False
+        return self._rows.fullmatch(text) is not None
 
     def columns(self, text: str) -> list[Texts] | None:
         """The texts by column, None for an empty one that is NULL; None where not all rows are right.

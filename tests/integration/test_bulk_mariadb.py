@@ -1,5 +1,7 @@
 """Bulk loading on MariaDB: LOAD DATA forgives much, and nothing of that may be forgiven here."""
 
+import csv
+import io
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -38,6 +40,12 @@ UNHURRIED = settings(
     max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 ROWS = b"number,label\n" + b"".join(b"%d,a\n" % number for number in range(200))
+RIGHT_ROW = st.tuples(
+    st.sampled_from(["", "a", "NULL", "\x1f", "\\N", '"', "a,b", " "]),
+    st.sampled_from(["", "1.50", "-7"]),
+    st.sampled_from(["", "2026-11-21T10:00:00", "2026-11-21 10:00:00.5", "2026-11-21T10:00:00Z"]),
+    st.sampled_from(["", " ", "x\ny", "x\r\ny", 'say ""', "NULL", "\\", "é"]),
+)
 
 
 @pytest.fixture(scope="module", name="database")
@@ -85,6 +93,25 @@ def test_every_way_makes_the_same_of_a_file(kinds: Shard, file: tuple[str, bytes
 
     assert outcome(kinds, "arrays", *file) == expected
     assert outcome(kinds, "texts", *file) == expected
+
+
+@UNHURRIED
+@given(rows=st.lists(RIGHT_ROW, min_size=1), newline=st.sampled_from(["\n", "\r\n"]))
+def test_right_rows_are_loaded_as_they_would_be_inserted(
+    kinds: Shard, statements: list[str], rows: list[tuple[str, ...]], newline: str
+) -> None:
+    """Whatever LOAD DATA would read in its own way goes there in another form, not row by row."""
+    told = io.StringIO(newline="")
+    writer = csv.writer(told, lineterminator=newline)
+    writer.writerow(["number", "label", "price", "made_at", "note"])
+    writer.writerows((str(number), *row) for number, row in enumerate(rows, start=1))
+    data = told.getvalue().encode()
+    expected = outcome(kinds, "rows", "a.csv", data)
+    statements.clear()
+
+    assert outcome(kinds, "texts", "a.csv", data) == expected
+    assert outcome(kinds, "arrays", "a.csv", data) == expected
+    assert "ROLLBACK" not in statements
 
 
 @pytest.mark.parametrize("way", ["texts", "arrays"])

@@ -68,7 +68,7 @@ COLUMNS = {
         "facts": "JSON",
     },
 }
-ONLY_TEXTS = {"any_price", "single", "clock", "facts", "code"}
+ONLY_TEXTS = {"any_price", "single", "facts", "code"}
 ARRAY_COLUMNS = tuple(name for name in COLUMNS["postgresql"] if name not in ONLY_TEXTS)
 CELLS = {
     "number": [
@@ -104,7 +104,7 @@ CELLS = {
         '"',
         "a,b",
     ],
-    "note": ["", "a\nb", "a\r\nb", "null", "\\.", 'say ""', "\u2028", "𝄞", "\ufeffx", "x" * 300],
+    "note": ["", " ", "a\nb", "a\r\nb", "null", "\\.", 'say ""', "\u2028", "𝄞", "\ufeffx", "x" * 300],
     "price": ["", "1", "1.5", "-999.99", "1000", "1.234", "1.500", ".5", "5.", "1e2", "NaN", "-0", "--1"],
     "any_price": ["", "1.50", "1e3", "0.000", "123456789012345678901234567890.5"],
     "ratio": ["", "0.1", "-1e10", "1e400", "nan", "5", "1.7976931348623157e308", "1e-320", "-0.0"],
