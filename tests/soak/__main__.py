@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.soak.plan import make_plan, sizes_of
 from tests.soak.report import audit_line, complaints, is_clean
 from tests.soak.run import soak
+from tests.support.bends import BENDS
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     plan = make_plan(seed, sizes_of(options.jobs, options.kills, options.restarts, options.workers))
     _say(f"Plan {plan.digest}: --seed {seed} makes the same jobs and the same faults again.")
     directory = Path(tempfile.mkdtemp(prefix="shardworker-soak-"))
-    outcome = soak(plan, directory, _say)
+    outcome = soak(plan, directory, _say, options.bend)
     for line in complaints(outcome):
         _say(line)
     _say(audit_line(plan, outcome))
@@ -38,6 +39,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--restarts", type=int, default=22, help="how often a database server is restarted")
     parser.add_argument("--workers", type=int, default=3, help="how many worker processes there are")
     parser.add_argument("--seed", type=int, help="replays the choices of an earlier run; else by chance")
+    parser.add_argument("--bend", choices=sorted(BENDS), help="break the workers' order of things")
     parser.add_argument("--keep", action="store_true", help="keep the directory with the workers' logs")
     return parser.parse_args()
 

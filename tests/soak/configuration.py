@@ -55,7 +55,7 @@ away_max_delay = "2s"
 probe_max_delay = "1s"
 
 [handlers]
-modules = ["tests.soak.handlers"]
+modules = {modules}
 
 [types."{shared_rows}"]
 group = 10
@@ -92,7 +92,9 @@ lock_timeout = "2s"
 """
 
 
-def configuration(directory: Path, queue: str, buckets: str, shard_urls: Mapping[str, str]) -> str:
+def configuration(
+    directory: Path, queue: str, buckets: str, shard_urls: Mapping[str, str], *, is_bent: bool
+) -> str:
     """The text of the file; `queue` is the beginning of the queues' URLs."""
     text = TEMPLATE.format(
         queue=queue,
@@ -102,6 +104,7 @@ def configuration(directory: Path, queue: str, buckets: str, shard_urls: Mapping
         buckets=buckets,
         bodies=BODIES,
         bucket=BUCKET,
+        modules=json.dumps(["tests.soak.handlers", *(["tests.soak.bent"] if is_bent else [])]),
         lease=LEASE_SECONDS,
         directory=directory,
         max_attempts=MAX_ATTEMPTS,

@@ -143,10 +143,10 @@ class Run:
         return bool(self._ended & {case.job_id, *case.bodies})
 
 
-def soak(plan: Plan, directory: Path, say: Say) -> Outcome:
-    """Run the plan in an empty directory, and audit what it leaves."""
+def soak(plan: Plan, directory: Path, say: Say, bend: str | None = None) -> Outcome:
+    """Run the plan in an empty directory, with bent workers perhaps, and audit what it leaves."""
     began = time.monotonic()
-    with soak_world(directory, plan) as world:
+    with soak_world(directory, plan, bend) as world:
         run = Run(plan, world, say)
         try:
             hangs = run.until_quiet()

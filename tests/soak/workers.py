@@ -42,6 +42,7 @@ class Workers:
     directory: Path
     count: int
     has_killers: bool
+    bend: str | None = None
     ends: Counter[str] = field(default_factory=Counter)
     unexpected: list[str] = field(default_factory=list)
     _started: list[Process] = field(default_factory=list)
@@ -103,7 +104,8 @@ class Workers:
     def _new(self) -> Process:
         log = self.directory / f"worker-{len(self._started):03}.log"
         arguments = ["consume", "--config", str(self.directory / "config.toml")]
-        variables: Mapping[str, str] = {**os.environ, **ENVIRONMENT, NOTES: str(self.directory / "notes")}
+        own = {NOTES: str(self.directory / "notes"), "SOAK_BEND": self.bend or ""}
+        variables: Mapping[str, str] = {**os.environ, **ENVIRONMENT, **own}
         process = Process(ForkedProcess(arguments, log, ROOT, variables), log)
         self._started.append(process)
         return process

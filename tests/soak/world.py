@@ -29,17 +29,18 @@ class World:
 
 
 @contextmanager
-def soak_world(directory: Path, plan: Plan) -> Iterator[World]:
-    """The world of a plan, its workers started; `directory` is empty and its own."""
+def soak_world(directory: Path, plan: Plan, bend: str | None = None) -> Iterator[World]:
+    """The world of a plan, its workers started, bent perhaps; `directory` is empty and its own."""
     with ExitStack() as stack:
         queues = stack.enter_context(CarelessServer(plan.seed))
         buckets = stack.enter_context(Buckets(plan.seed))
         databases = stack.enter_context(running_databases(directory))
         queue = f"sqs+{queues.endpoint_url}/000000000000"
-        text = configuration(directory, queue, buckets.endpoint_url, databases.worker_urls)
+        urls = databases.worker_urls
+        text = configuration(directory, queue, buckets.endpoint_url, urls, is_bent=bend is not None)
         (directory / "config.toml").write_text(text)
         has_killers = any(case.kind == "killer" for case in plan.cases)
-        workers = Workers(directory, plan.sizes.workers, has_killers)
+        workers = Workers(directory, plan.sizes.workers, has_killers, bend)
         stack.callback(workers.close)
         workers.start()
         yield World(queues, buckets, databases, workers)
