@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from shards.column_texts import Kind
 
 SPACE: Final = r"[ \t]*+"
-NULL: Final = "null"
 QUOTE: Final = '"'
+BACKSLASH: Final = "\\"
 HEX: Final = "[0-9a-fA-F]"
 PLAIN: Final = r'[^"\\\x00-\x1f]'
 ESCAPE: Final = (
@@ -28,8 +28,15 @@ ESCAPE: Final = (
 )
 NUMBER: Final = r"(?!-?0[0-9])(?:{0})"
 """Other than a text, a number has no zeros in front."""
+TEXT: Final = '"({0})"'
 FORMS: "Final[Mapping[Kind, str]]" = MappingProxyType(
-    {"integer": NUMBER, "float": NUMBER, "boolean": "true|false", "decimal": f'{NUMBER}|"(?:{{0}})"'}
+    {
+        "integer": f"({NUMBER})",
+        "float": f"({NUMBER})",
+        "boolean": "(true|false)",
+        # with its quotes, which have to be taken away
+        "decimal": f'({NUMBER}|"(?:{{0}})")',
+    }
 )
 """How the values are written that are no texts."""
 
@@ -54,33 +61,41 @@ class JsonRows:
         # what stands between two lines, where it is not nothing, was none
         if any(cells[::width]):
             return None
-        return [
-            _texts(rule.kind, cells[place::width]) for place, (_, rule) in enumerate(self._fields, start=1)
-        ]
+        return [_texts(cells[place::width]) for place in range(1, width)]
 
 
 def _pair(field: RowField, rule: TextRule) -> str:
-    null = f"|{NULL}" if field.nullable else ""
-    return f"{re.escape(_written(field.name))}{SPACE}:{SPACE}({_value(rule)}{null})"
+    value = _value(rule)
+    return f"{re.escape(_written(field.name))}{SPACE}:{SPACE}" + (
+        f"(?:{value}|null)" if field.nullable else value
+    )
 
 
 def _value(rule: TextRule) -> str:
+    """The pattern of a value, with one group: the text in it, as it is written."""
     if rule.choices is not None:
-        return "|".join(re.escape(_written(choice)) for choice in sorted(rule.choices)) or "(?!)"
+        return f'"({"|".join(re.escape(_written(choice)[1:-1]) for choice in sorted(rule.choices))})"'
     if rule.pattern is not None:
-        return FORMS.get(rule.kind, '"(?:{0})"').replace("{0}", rule.pattern)
+        return FORMS.get(rule.kind, TEXT).replace("{0}", rule.pattern)
     if rule.characters_maximum is None:
-        return f'"(?:{PLAIN}++|{ESCAPE})*+"'
+        return f'"((?:{PLAIN}++|{ESCAPE})*+)"'
     most = rule.characters_maximum
-    return f'"(?:{PLAIN}{{0,{most}}}+"|(?:{PLAIN}|{ESCAPE}){{0,{most}}}+")'
+    return f'"({PLAIN}{{0,{most}}}+(?=")|(?:{PLAIN}|{ESCAPE}){{0,{most}}}+)"'
 
 
-def _texts(kind: "Kind", cells: list[str]) -> Texts:
-    if kind not in FORMS:
-        return msgspec.json.decode(f"[{','.join(cells)}]", type=list[str | None])
-    if QUOTE in "".join(cells):
-        cells = [cell.strip(QUOTE) for cell in cells]
-    return [None if cell == NULL else cell for cell in cells] if NULL in cells else cells
+def _texts(cells: list[str | None]) -> Texts:
+    written: Any = cells if None not in cells else [cell for cell in cells if cell is not None]
+    joined = "".join(written)
+    if BACKSLASH in joined:
+        texts = msgspec.json.decode('["' + '","'.join(written) + '"]')
+    elif QUOTE in joined:
+        texts = [text.strip(QUOTE) for text in written]
+    else:
+        return cells
+    if written is cells:
+        return texts  # type: ignore[no-any-return]
+    told = iter(texts)
+    return [None if cell is None else next(told) for cell in cells]
 
 
 def _written(text: str) -> str:
