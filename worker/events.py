@@ -32,7 +32,9 @@ def _fields(names: str) -> frozenset[str]:
 
 
 MESSAGE: Final = _fields("queue message_id receive_count")
-JOB: Final = MESSAGE | _fields("run partner type customers shards outcome error_code attempt copy lease_lost")
+JOB: Final = MESSAGE | _fields(
+    "run dry_run partner type customers shards outcome error_code attempt copy lease_lost"
+)
 TIMES: Final = _fields("queue_wait_ms prepare_ms lane_wait_ms database_ms total_ms sqs_requests s3_requests")
 
 EVENTS: Final[dict[str, Event]] = {
@@ -253,9 +255,7 @@ EVENTS: Final[dict[str, Event]] = {
         "A command that stops, hurries or starts the workers failed; it is run again.",
         _fields("command error tries delay_ms"),
     ),
-    "ec2.heartbeat": Event(
-        INFO, "The lifecycle hook was told that the drain goes on.", _fields("group hook")
-    ),
+    "ec2.heartbeat": Event(INFO, "The hook was told that the drain goes on.", _fields("group hook")),
     "ec2.hook_completed": Event(
         INFO, "The lifecycle hook was told that the machine can go.", _fields("group hook")
     ),

@@ -202,6 +202,7 @@ class Exits:
         self._note_delivery(event, fields)
         # What comes again has failed now if a try was counted; a shard that is away counts none.
         failed = fields["outcome"] in FAILED or (event == "job.released" and fields["attempt"] > 0)
+        failed = failed and "dry_run" not in fields  # it is the answer that somebody asked for
         self._room.leave(settled=settled and not one.resent, failed=failed, priority=one.held.priority)
 
 

@@ -33,6 +33,7 @@ class Facts:
                 "partner": self.identity.partner_id,
                 "type": self.identity.job_type,
                 "customers": len(self.identity.customer_ids),
+                **({"dry_run": True} if self.identity.dry_run else {}),
             }
         return fields
 

@@ -72,6 +72,7 @@ FIELDS: Final[dict[str, Field]] = {
     "delay_ms": Field("number", "when it is tried again or visible again, counted from now"),
     "doing": Field("text", "what the thread is doing"),
     "drain_ms": Field("number", "how long a stop waits for what runs"),
+    "dry_run": Field("flag", "true where the job only asked what would happen; absent elsewhere"),
     "error": Field("text", "what the queue or the system said, in words", "error.message", "error.message"),
     "error_code": Field(
         "text",

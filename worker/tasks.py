@@ -113,7 +113,8 @@ class PartTask:
         owner = self.part.owner
         word = turn_outcome(report)
         self.has_failed = word in FAILURES
-        self._note_part(owner.job_type, word)
+        if not owner.job.dry_run:
+            self._note_part(owner.job_type, word)
         match report:
             case Away():
                 return Reply.UNANSWERED

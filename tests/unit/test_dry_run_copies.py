@@ -1,4 +1,4 @@
-"""How a dry run that waits goes back once it is suspected, and how its deaths are told from its waits."""
+"""Dry runs on their way out: how a suspected one waits, what its line says, what its end counts as."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,11 +7,13 @@ from typing import Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from config.headers import OwnHeader, read_own_header
-from tests.support.settling import Office
-from worker.conclusion import Return
+from tests.support.settling import Office, identity_for
+from worker.conclusion import Answer, Return
 from worker.dry_runs import deaths_of
+from worker.events import unknown_fields
 from worker.facts import Facts
 from worker.held import Held
 from worker.transports.base import Delivery, Faults, Message
@@ -144,3 +146,17 @@ def test_a_killer_is_found_out_after_a_few_deaths(waits: list[int], *, is_ordere
             deaths += 1
             queue.die()
     assert (held.deaths, deaths <= SUSPECT_RECEIVES - 1 + MAX_STARTS) == (MAX_STARTS, True)
+
+
+def test_a_dry_run_s_line_says_so_and_its_failure_is_nobody_s() -> None:
+    """So that no operator counts it, and no `--failure-limit` is reached by what somebody only asked."""
+    office = Office()
+    for fields in ({"dry_run": True}, {}):
+        (held,) = office.receive(**fields)
+        office.settler.settle([held], Answer("failed", "{}", None, "x"), Facts(identity_for(held)))
+    with capture_logs() as lines:
+        office.run()
+
+    assert [(line["outcome"], line.get("dry_run")) for line in lines] == [("failed", True), ("failed", None)]
+    assert [unknown_fields(line["event"], frozenset(line) - {"log_level"}) for line in lines] == [set()] * 2
+    assert (office.room.settled, office.room.failed, office.room.failures) == (2, 1, 1)

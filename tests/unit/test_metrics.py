@@ -77,6 +77,19 @@ class TestTally:
         assert counts[("shardworker_dead_letters_total",)] == 51
         assert counts["shardworker_parts_total", "unknown", "failed"] == 50
 
+    def test_a_dry_run_is_no_job(self) -> None:
+        """What it fails with is no error of ours; its time in the database is time all the same."""
+        tally = Tally(["orders.insert"])
+        tally.note_delivery(
+            "job.done", {**DONE, "dry_run": True, "outcome": "failed", "error_code": "unique_violation"}
+        )
+
+        assert tally.counts() == {
+            ("shardworker_dry_runs_total", "orders.insert", "failed"): 1,
+            ("shardworker_database_seconds_total", "orders.insert"): 0.02,
+        }
+        assert [series[0] for series in tally.histograms()] == ["shardworker_queue_wait_seconds"]
+
     def test_a_copy_s_time_in_the_database_counts_once(self) -> None:
         """The job ran once for both deliveries."""
         tally = Tally(["orders.insert"])
@@ -141,6 +154,7 @@ class TestExposition:
         """With the labels that the list gives it: Prometheus's own parser reads them."""
         tally, lanes = process.tally, process.assembly.lanes
         tally.note_delivery("job.dead_lettered", {**DONE, "error_code": "bad_message"})
+        tally.note_delivery("job.done", {**DONE, "dry_run": True})
         tally.note_part("orders.insert", "retried")
         tally.note_request("sqs", "ReceiveMessage")
         tally.note_request("s3", "GetObject")

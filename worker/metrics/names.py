@@ -30,6 +30,11 @@ METRICS: Final[dict[str, Metric]] = {
         "Deliveries that ended here, copies included, by the outcome on their line in the log.",
         ("type", "outcome"),
     ),
+    "shardworker_dry_runs_total": Metric(
+        "counter",
+        "Deliveries of dry runs that ended here, copies included, by the outcome on their line in the log.",
+        ("type", "outcome"),
+    ),
     "shardworker_dead_letters_total": Metric("counter", "Deliveries that ended on the failure queue."),
     "shardworker_errors_total": Metric(
         "counter", "Deliveries that ended, or came back, with an error code.", ("code",)

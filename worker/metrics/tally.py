@@ -59,9 +59,12 @@ class Tally:
         job_type, outcome, code = self._type(fields.get("type")), fields["outcome"], fields["error_code"]
         with self._lock:
             counts = self._counts
-            counts["shardworker_jobs_total", job_type, outcome] += 1
-            if code is not None:
-                counts["shardworker_errors_total", code if is_known(code) else OTHER_CODE] += 1
+            if fields.get("dry_run"):
+                counts["shardworker_dry_runs_total", job_type, outcome] += 1
+            else:
+                counts["shardworker_jobs_total", job_type, outcome] += 1
+                if code is not None:
+                    counts["shardworker_errors_total", code if is_known(code) else OTHER_CODE] += 1
             if event == "job.dead_lettered":
                 counts[("shardworker_dead_letters_total",)] += 1
             if not fields["copy"]:
@@ -104,7 +107,7 @@ class Tally:
 
     def _note_times(self, job_type: str, fields: Mapping[str, Any]) -> None:
         histograms = self._histograms
-        if fields["outcome"] not in RELEASES:
+        if fields["outcome"] not in RELEASES and not fields.get("dry_run"):
             histograms["shardworker_job_seconds", job_type].observe(fields["total_ms"] / 1000)
         # A message that comes again has waited for its shard or its turn, not for a worker.
         if fields["receive_count"] == 1:
