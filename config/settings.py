@@ -85,7 +85,7 @@ class InsertHandler(Section):
     conflict: Literal["error", "ignore", "update"] = "error"
     conflict_columns: list[str] | None = Field(default=None, min_length=1)
     on_bad_row: Literal["fail", "skip"] = "fail"
-    bad_rows_maximum: Whole = Field(default=10_000, ge=1, le=1_000_000)
+    bad_rows_maximum: Whole = Field(default=10_000, ge=1, le=100_000)
     encoding: Encoding = "utf-8"
     separator: Separator = ","
     date_form: DateForm | None = None

@@ -102,7 +102,10 @@ class InsertRows:
                 inserted = self._insert(facts, payload, context, files)
                 if inserted.skipped_count and self._has_changed(facts, context):
                     raise TableChanged(name)
-                return inserted.result()
+                result = inserted.result()
+                if inserted.skipped_count:
+                    context.log.info("rows.left_out", count=inserted.skipped_count)
+                return result
         except Reject:
             if self._has_changed(facts, context):
                 raise TableChanged(name) from None

@@ -29,7 +29,7 @@ STEP_BYTES_MAXIMUM: Final = 255
 """S3 takes longer keys' steps; a directory that stands in for it does not."""
 
 DIGEST_CHARACTERS: Final = 16
-BUDGET_STEP_BYTES: Final = 2**20
+BUDGET_STEP_BYTES: Final = 2**16
 ODD: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 

@@ -101,6 +101,7 @@ def test_a_file_of_several_blocks_is_one_file(engine: Engine) -> None:
 
     assert (run.result["inserted"], run.result["skipped"]) == (12_000 - len(bad), len(bad))
     assert rejected(run) == b"item_no,name,price\r\n" + f"x,a,{price}\r\n".encode() * len(bad)
+    assert run.logged == [("info", "rows.left_out", {"count": len(bad)})]
     assert [int(line[0]) for line in faults(run)] == [n + 2 for n in sorted(bad)]
 
 
