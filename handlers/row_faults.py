@@ -9,7 +9,7 @@ from config.result import DETAILS_MAXIMUM, ErrorDetail
 from handlers.contract import Reject
 from handlers.row_bytes import Unreadable
 from handlers.row_model import BadRow
-from shards.bulk import NoteRefused
+from shards.good_rows import NoteRefused
 
 
 class RowFaults:

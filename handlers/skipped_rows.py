@@ -8,8 +8,8 @@ from handlers.contract import Reject
 from handlers.row_bytes import Unreadable
 from handlers.row_faults import RowFaults, numbered
 from handlers.row_model import BadRow
-from shards.bulk import NoteRefused
 from shards.failures import Failure
+from shards.good_rows import NoteRefused
 
 TOO_MANY: Final = "too_many_bad_rows"
 

@@ -24,6 +24,8 @@ class RowLoader:
         self._conflict = conflict
         self._loader: BlockLoader | None = None
         self._opened = False
+        self.was_refused = False
+        """Whether the database saw the rows of the last call, and did not take them."""
 
     def load(self, rows: Sequence[Mapping[str, Any]]) -> bool:
         """Load the rows; whether they are there. If not, they have to be inserted.
@@ -31,11 +33,14 @@ class RowLoader:
         Raises:
             SQLAlchemyError, KnownFailure: a failure that no row is to blame for.
         """
+        self.was_refused = False
         if len(rows) < ROWS_MINIMUM or (loader := self._open()) is None:
             return False
         columns = _as_columns(rows, self._table, loader)
         encoded = None if columns is None else loader.encode(columns)
-        return encoded is not None and loader.load(self._connection, encoded, len(rows))
+        loaded = encoded is not None and loader.load(self._connection, encoded, len(rows))
+        self.was_refused = encoded is not None and not loaded
+        return loaded
 
     def _open(self) -> BlockLoader | None:
         if not self._opened:
