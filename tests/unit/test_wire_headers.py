@@ -38,6 +38,7 @@ OWN = st.builds(
     folded=st.dictionaries(st.text(), st.text()),
     folded_others=st.dictionaries(st.text(), st.tuples(st.text(), st.text())),
     attributes_key=st.none() | st.text(),
+    signature=st.none() | st.text(),
 )
 
 
