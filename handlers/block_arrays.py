@@ -5,17 +5,28 @@ The patterns of `array_patterns` say what values look like; what they cannot say
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from handlers.row_model import RowField, RowModel
 from handlers.table_rows import TableRow
 from shards.column_blocks import Columns
-from shards.column_texts import TextRule
+from shards.column_texts import Kind, TextRule
 
 FIELD_BYTES_MAXIMUM: Final = 131_072
 """Python's own reader of CSV takes no longer field; where there may be one, it decides."""
 DECIMAL_DIGITS_MAXIMUM: Final = 38
 INTEGER_BITS: Final = (16, 32, 64)
+ALIASES: Final[Mapping[Kind, str]] = MappingProxyType(
+    {
+        "text": "string",
+        "float": "float64",
+        "boolean": "bool",
+        "date": "date32",
+        "datetime": "timestamp[us]",
+        "time": "time64[us]",
+    }
+)
 FIRST_DAY: Final = -719_162
 """The first day of the year 1, with which Python's dates begin, counted from 1970."""
 DAY_MICROSECONDS: Final = 86_400 * 10**6
@@ -115,13 +126,10 @@ def _arrow_type(rule: TextRule) -> Any:
         case "decimal":
             digits = rule.digits
             return pa.decimal128(*digits) if digits and digits[0] <= DECIMAL_DIGITS_MAXIMUM else None
-        case "text" | "float" | "boolean" | "date":
-            return {"text": pa.string(), "float": pa.float64(), "boolean": pa.bool_(), "date": pa.date32()}[
-                rule.kind
-            ]
-        case "datetime" | "zoned":
-            return pa.timestamp("us", "UTC" if rule.kind == "zoned" else None)
-    return None
+        case "zoned":
+            return pa.timestamp("us", "UTC")
+    alias = ALIASES.get(rule.kind)
+    return None if alias is None else pa.type_for_alias(alias)
 
 
 def _integer_type(lowest: int, highest: int) -> Any:

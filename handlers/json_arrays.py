@@ -19,7 +19,7 @@ from shards.column_texts import Kind, TextRule
 
 ReadJson = Callable[[JsonBlock], Columns | None]
 
-READ_AS_TEXT: frozenset[Kind] = frozenset({"date", "datetime", "zoned"})
+READ_AS_TEXT: frozenset[Kind] = frozenset({"date", "datetime", "zoned", "time"})
 
 
 def json_arrays(model: RowModel[TableRow], rules: Mapping[str, TextRule]) -> ReadJson | None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Boolean, Date, DateTime, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Date, DateTime, MetaData, String, Table, Text, Time
 from sqlalchemy.dialects.postgresql import BIGINT, DOUBLE_PRECISION, ENUM, INTEGER, NUMERIC, SMALLINT
 from sqlalchemy.types import TypeEngine
 
@@ -37,6 +37,7 @@ TYPES: dict[str, TypeEngine[Any]] = {
     "made_on": Date(),
     "made_at": DateTime(),
     "sent_at": DateTime(timezone=True),
+    "clock": Time(),
     "sold": Boolean(),
 }
 RULES = {name: rule for name, type_ in TYPES.items() if (rule := text_rule(type_, "postgresql"))}
