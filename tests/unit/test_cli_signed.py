@@ -15,6 +15,7 @@ from tests.support.signed_letters import KEY, OTHER_KEY, attributes, key_files, 
 from tests.support.site import Site
 from tests.support.symfony_letters import HEADERS, from_symfony, key_file
 from tests.support.symfony_letters import KEY as SYMFONY_KEY
+from worker.claim_check import POINTER_CLASS
 from worker.envelope import Envelope, open_envelope
 from worker.signing_jobs import JobSignatures
 from worker.transports.base import Delivery, Message
@@ -95,6 +96,19 @@ def test_a_retry_without_a_new_run_is_signed_by_the_new_key(site: Site) -> None:
 
     assert opened(site, again).run == 1
     assert f"v1:{key_id(OTHER_KEY)}:" in str(again.attributes)
+
+
+def test_a_retry_signs_the_body_and_not_the_reference_to_it(site: Site) -> None:
+    """As a worker verifies it."""
+    bucket = site.directory / "bucket"
+    (bucket / "body.json").write_text(BODY)
+    pointer = json.dumps([POINTER_CLASS, {"s3BucketName": f"file://{bucket}", "s3Key": "body.json"}])
+    site.send("failures", Message(pointer, attributes(signature(BODY), **FAILED)))
+    assert site.run("failed", "retry", "--all", "--yes").exit_code == 0
+    (again,) = site.waiting("requests")
+
+    assert again.body == pointer
+    assert opened(site, again, BODY).run == 2
 
 
 FORGED = signature(BODY, b"a third key that nobody here has at all")
