@@ -5,7 +5,7 @@ usual form.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -19,7 +19,9 @@ from shards.column_texts import Kind, TextRule
 
 ReadJson = Callable[[JsonBlock], Columns | None]
 
-READ_AS_TEXT: frozenset[Kind] = frozenset({"date", "datetime", "zoned", "time"})
+READ_AS_TEXT: Final[frozenset[Kind]] = frozenset({"date", "datetime", "zoned"})
+UNREAD: Final[Kind] = "time"
+"""Pyarrow makes no times of texts but in CSV."""
 
 
 def json_arrays(model: RowModel[TableRow], rules: Mapping[str, TextRule]) -> ReadJson | None:
@@ -68,7 +70,9 @@ class _JsonArrays:
         if not self._required <= set(names) <= self._fields.keys():
             return None
         columns = array_columns([self._fields[name] for name in names], self._rules)
-        return _Lines(columns) if columns else None
+        if not columns or any(column.rule.kind == UNREAD for column in columns):
+            return None
+        return _Lines(columns)
 
 
 class _Lines:
