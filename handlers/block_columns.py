@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from handlers.csv_blocks import CsvBlock, ReadWhole
+from handlers.csv_blocks import BLOCK_BYTES, RECORD_BYTES_MAXIMUM, CsvBlock, ReadWhole
 from handlers.csv_row_pattern import CsvRows, count_records
 from handlers.json_blocks import JsonBlock
 from handlers.json_row_pattern import JsonRows
@@ -36,12 +36,14 @@ def csv_columns(file: CsvFile[TableRow], model: RowModel[TableRow], loader: Bloc
         return None
     rules = [loader.rules[field.name] for field in file.columns]
     texts = _CsvTexts(file, rules, model.owner)
-    ways = [texts.as_csv, texts.as_texts] if loader.takes_csv else [texts.as_texts]
+    can_stay = loader.takes_csv and texts.can_stay
+    ways = [texts.as_csv, texts.as_texts] if can_stay else [texts.as_texts]
 
     def read(data: bytes) -> Columns | None:
         return next(filter(None, (way(data) for way in ways)), None)
 
-    file.read_whole_by(read)
+    # a text for each value takes many times the room that it has in the file
+    file.read_whole_by(read, RECORD_BYTES_MAXIMUM if can_stay else BLOCK_BYTES)
     return lambda block: block.columns or _read_again(block, read)
 
 
@@ -65,11 +67,13 @@ class _CsvTexts:
         self._rules = rules
         self._rows = CsvRows(list(zip(file.columns, rules, strict=True)), file.separator)
         self._owner = owner
+        self.can_stay = owner is None and self._rows.can_be_right
+        """Whether lines may be loaded as they are."""
 
     def as_csv(self, data: bytes) -> Columns | None:
-        """The lines as they are; None where they are not surely right, or not all that is to be loaded."""
+        """The lines as they are; None where they are not surely right."""
         text = _text_of(data)
-        if text is None or self._owner is not None or not self._rows.are_right(text):
+        if text is None or not self._rows.are_right(text):
             return None
         csv = CsvText(data if data.endswith(b"\n") else data + b"\n", self._separator, self._nullable)
         return Columns(self._names, count_records(csv.data), csv=csv)

@@ -80,6 +80,8 @@ class CsvBlocks:
         self._bytes = record_bytes_maximum
         self._number = HEADER_ROW
         self.read_whole: ReadWhole | None = None
+        self.whole_bytes = record_bytes_maximum
+        """About how many bytes are read at once by it."""
 
     def header(self) -> list[str]:
         """The first record that is not empty.
@@ -117,7 +119,7 @@ class CsvBlocks:
     def _block_at_once(self) -> CsvBlock | None:
         if self.read_whole is None:
             return None
-        data = self._lines.whole_lines(b'"', self._bytes)
+        data = self._lines.whole_lines(b'"', min(self.whole_bytes, self._bytes))
         columns = self.read_whole(data) if data else None
         if columns is None:
             return None

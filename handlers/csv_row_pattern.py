@@ -19,7 +19,7 @@ other, where it is a whole field, is no text to MariaDB's LOAD DATA."""
 
 
 class CsvRows:
-    """What rows of these fields look like; `None` for a field's rule takes any text."""
+    """What right rows of these fields look like."""
 
     def __init__(self, fields: Sequence[tuple[RowField, TextRule]], separator: str) -> None:
         patterns = [_field_pattern(field, rule, separator) for field, rule in fields]
@@ -31,7 +31,8 @@ class CsvRows:
         self._rows = re.compile(f"(?:{row}\n)*+|(?:{row}\r\n)*+")
         self._cells = re.compile(f"{cells}\r?\n")
         self._nullable = [field.nullable for field, _ in fields]
-        self._has_patterns = all(rule.kind != "json" for _, rule in fields)
+        self.can_be_right = all(rule.kind != "json" for _, rule in fields)
+        """Whether the pattern alone can tell that rows are."""
 
     @staticmethod
     def can_read(separator: str) -> bool:
@@ -43,7 +44,7 @@ class CsvRows:
 
         They must have one kind of newline between them and at the end.
         """
-        if not self._has_patterns or any(sign in text for sign in NOT_AS_THEY_STAND):
+        if not self.can_be_right or any(sign in text for sign in NOT_AS_THEY_STAND):
             return False
         return self._rows.fullmatch(text) is not None
 

@@ -35,9 +35,10 @@ class CsvFile(Generic[Row]):
         self.columns: list[RowField] = model.columns(self.header)
         self._decode = partial(model.from_texts, self.columns)
 
-    def read_whole_by(self, read: ReadWhole) -> None:
-        """Let this read the file's blocks at once where it can: they have `columns` then."""
+    def read_whole_by(self, read: ReadWhole, block_bytes: int = RECORD_BYTES_MAXIMUM) -> None:
+        """Let this read blocks of about so many bytes at once, where it can: they have `columns` then."""
         self._blocks.read_whole = read
+        self._blocks.whole_bytes = block_bytes
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self._blocks)
