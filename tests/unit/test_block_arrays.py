@@ -201,6 +201,31 @@ JSON = (
 )
 
 
+RIGHT: dict[str, Any] = {
+    **{
+        "small": -3,
+        "big": 2**62,
+        "note": "n",
+        "colour": "grün",
+        "price": 1.5,
+        "ratio": -2.5e-3,
+        "sold": True,
+    },
+    **{"made_on": "2026-11-22", "made_at": "2026-11-22 10:00:00", "sent_at": "2026-11-22T10:00:00+01:00"},
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_usual_values_are_read_at_once(name: str) -> None:
+    """No type that pyarrow has goes the slow way for nothing, nor does NULL."""
+    csv = read_csv(f"number,label,{name}\n1,a,{RIGHT[name]}\n2,b,\n".encode())
+    lines = [json.dumps({"number": 1, "label": "a", name: value}) + "\n" for value in (RIGHT[name], None)]
+    columns = read_json("".join(lines).encode())
+
+    if HAS_ARROW:
+        assert [row[name] for row in fast_rows(csv)] == [row[name] for row in fast_rows(columns)]
+
+
 def test_usual_files_are_read_at_once() -> None:
     """What partners usually send does not go the slow way."""
     columns = [read_csv(CSV.encode(), separator=";"), read_json(JSON.encode())]
