@@ -70,6 +70,7 @@ CODES: Final[dict[str, str]] = {
     "placement_stale": "The customer is being moved, or was moved a moment ago.",
     "attachment_unavailable": "The attachment store does not answer now.",
     "no_disk_space": "The disk budget for attachments is used up for the moment.",
+    "set_apart": "A dry run came often without an end; it is sent anew, to be watched by itself.",
     "not_due": "The message came before the moment for which its handler asked.",
     "group_waits": "An earlier message of the same group of a FIFO queue has to wait, and this one with it.",
     "shutdown": "The worker was stopped before the part started.",

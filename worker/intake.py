@@ -15,7 +15,7 @@ from shards.engines import Shards
 from worker.attachments import AttachmentFetcher, AttachmentsUnavailable
 from worker.clock import Clock
 from worker.conclusion import Bury, Conclusion, Deferral, Reason, Return
-from worker.dry_runs import deaths_of, end_refused, kept_nowhere, refuse_killer
+from worker.dry_runs import deaths_of, end_refused, is_to_be_set_apart, kept_nowhere, refuse_killer
 from worker.envelope import Envelope, Identity, asked_at, identity_of
 from worker.facts import Facts
 from worker.held import Held
@@ -125,9 +125,8 @@ class Intake:
         except Postpone as postponed:
             self._settle(held, _returned(postponed), identity_of(envelope))
             return
-        if envelope.job.dry_run:
-            suspect_receives = self._settings.retry.suspect_receives
-            held.deaths = deaths_of(envelope.own, held.delivery.receive_count, suspect_receives)
+        if envelope.job.dry_run and self._set_apart(held, envelope):
+            return
         requests = envelope.job.part_requests()
         identities = part_identities(envelope, requests)
         digests = "".join(identity.digest for identity in identities)
@@ -140,6 +139,16 @@ class Intake:
             Part(job, request, identity, None) for request, identity in zip(requests, identities, strict=True)
         )
         self._go(job, envelope)
+
+    def _set_apart(self, held: Held, envelope: Envelope) -> bool:
+        """Whether a dry run goes back to be watched from now on; one that is watched has its deaths told."""
+        facts = (envelope.own, held.delivery.receive_count, self._settings.retry.suspect_receives)
+        held.deaths = deaths_of(*facts)
+        if not is_to_be_set_apart(*facts):
+            return False
+        held.deaths = 0
+        self._settle(held, self._unhandled.set_apart(), identity_of(envelope))
+        return True
 
     def _open(self, key: JobKey, held: Held, envelope: Envelope) -> JobInHand | None:
         """A new job in hand; None when the delivery joined one that is there."""

@@ -38,6 +38,12 @@ class Unhandled:
         delay = half_jitter(receives, deferral.busy_delay, deferral.away_max_delay, self._clock.random())
         return Return(delay, code)
 
+    def set_apart(self) -> Return:
+        """It comes again by itself, apart from what it came with so often."""
+        deferral = self._settings.deferral
+        delay = half_jitter(1, deferral.busy_delay, deferral.busy_max_delay, self._clock.random())
+        return Return(delay, "set_apart")
+
     def unasked(self, held: Held, identity: Identity, deferral: Deferral) -> Conclusion:
         """Its inbox could not be asked: it waits as long as the lane says."""
         if deferral.code == "internal_error":

@@ -30,7 +30,7 @@ def delivery(message_id: str) -> Delivery:
     return Delivery(message_id, "receipt", "{}", {}, 1, NOW)
 
 
-def result_body(job_id: str) -> str:
+def result_body(job_id: str, *, dry_run: bool = False) -> str:
     error = Error(code="unique_violation", message="A row with the same unique key exists already.")
     return encode_result(
         Result(
@@ -39,7 +39,7 @@ def result_body(job_id: str) -> str:
             type="orders.insert",
             partner_id="acme",
             correlation_id=None,
-            dry_run=False,
+            dry_run=dry_run,
             status="partial",
             customers=(
                 CustomerResult(customer_id="c-1", status="succeeded", result={"inserted": 1}),
@@ -60,6 +60,13 @@ class TestResults:
         assert result.exit_code == 0
         assert all(word in result.stdout for word in ("job-1", "partial", "1/2", "unique_violation"))
         assert len(site.waiting("results")) == 1
+
+    def test_a_dry_run_s_result_is_marked(self, site: Site) -> None:
+        """Nobody takes it for the real one's."""
+        site.send("results", Message(body=result_body("job-1", dry_run=True)))
+        told = " ".join(site.run("results").stdout.split())
+
+        assert "partial (dry" in told
 
     def test_json_is_a_line_for_each_result_as_it_was_sent(self, site: Site) -> None:
         """A program reads what the front door would."""

@@ -177,3 +177,20 @@ def test_a_job_too_large_for_the_queue_goes_by_claim_check(site: Site) -> None:
     assert "x" * 1000 in (site.directory / "bucket" / "requests" / "job-1" / "1.json").read_text(
         encoding="utf-8"
     )
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_dry_run_is_the_same_job_that_only_asks(site: Site, *, large: bool) -> None:
+    """Whatever the file says; its body lies elsewhere than the real job's, which may follow at once."""
+    job = {**JOB, "payload": "x" * 1_100_000 if large else "x", "dry_run": False}
+    asked = site.run("submit", "--dry-run", write(site, job))
+    sent = site.run("submit", write(site, job))
+    bodies = [message.body for message in site.waiting("requests")]
+    if large:
+        stored = site.directory / "bucket" / "requests" / "job-1"
+        bodies = [(stored / name).read_text(encoding="utf-8") for name in ("1.dry.json", "1.json")]
+    asking, real = map(decode_job, bodies)
+
+    assert (asked.exit_code, sent.exit_code) == (0, 0)
+    assert (asking.dry_run, real.dry_run) == (True, False)
+    assert asking.payload == real.payload

@@ -222,30 +222,31 @@ def test_a_dry_run_that_is_given_up_is_answered(site: Site) -> None:
     ("own", "receive_count", "deaths"),
     [
         (OwnHeader(), 1, None),
-        (OwnHeader(), 4, None),
-        (OwnHeader(resends=3), 4, None),
-        (OwnHeader(), 5, 0),
-        (OwnHeader(), 7, 2),
+        (OwnHeader(resends=3), 49, None),
+        (OwnHeader(), 50, 0),
         (OwnHeader(deaths=0), 1, 0),
         (OwnHeader(deaths=2), 1, 2),
         (OwnHeader(deaths=2), 3, 4),
+        # it came once before it was due
+        (OwnHeader(deaths=2, not_before=NOON), 1, 2),
+        (OwnHeader(deaths=2, not_before=NOON), 2, 2),
+        (OwnHeader(deaths=2, not_before=NOON), 3, 3),
     ],
 )
-def test_a_death_is_a_receive_beyond_those_that_are_given_back(
+def test_a_death_is_another_receive_of_a_copy_that_is_watched(
     own: OwnHeader, receive_count: int, deaths: int | None
 ) -> None:
-    """From the fifth receive on only copies go back, whose receives begin anew; they tell of those before."""
+    """What is watched is given back by copies alone, whose receives begin anew."""
     assert deaths_of(own, receive_count, 5) == deaths
 
 
-@pytest.mark.parametrize(
-    ("deaths", "receive_count", "counted"), [(None, 6, 0), (0, 2, 0), (2, 2, 2), (2, 3, 3)]
-)
-def test_a_copy_that_came_before_it_was_due_died_no_more_for_that(
-    deaths: int | None, receive_count: int, counted: int
-) -> None:
-    """It was received once for nothing."""
-    assert deaths_of(OwnHeader(deaths=deaths, not_before=NOON), receive_count, 5) == counted
+@pytest.mark.parametrize("receive_count", [5, 8, 30])
+def test_a_dry_run_that_comes_often_is_set_apart(site: Site, receive_count: int) -> None:
+    """Not run: what it came with may have killed the process, or its shard was away."""
+    conclusion = site.conclude(dry(), receive_count=receive_count)
+
+    assert getattr(conclusion, "code", None) == "set_apart"
+    assert (site.settled[0].held[0].deaths, site.offered) == (0, [])
 
 
 def is_alone_in(site: Site, alone: list[bool]) -> Handler:
@@ -258,14 +259,14 @@ def is_alone_in(site: Site, alone: list[bool]) -> Handler:
     return handler
 
 
-@pytest.mark.parametrize("receive_count", [5, 6, 7])
+@pytest.mark.parametrize("receive_count", [1, 2, 3])
 def test_a_dry_run_that_somebody_died_with_runs_alone(site: Site, receive_count: int) -> None:
-    """Received five times it is only suspected: its shard may have been away."""
+    """Received for the first time since it was set apart, it is only suspected."""
     alone: list[bool] = []
     site.handler = is_alone_in(site, alone)
-    assert site.answer(dry(), receive_count=receive_count)["status"] == "succeeded"
+    answer = site.answer(dry(), header={"deaths": 0}, receive_count=receive_count)
 
-    assert alone == [receive_count > 5]
+    assert (answer["status"], alone) == ("succeeded", [receive_count > 1])
 
 
 def test_a_dry_run_that_cannot_be_alone_waits(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +283,7 @@ def test_a_dry_run_that_killed_three_times_is_answered_without_its_handler(site:
     """For all its customers, though a shard of theirs is away; the failure queue gets nothing."""
     site.handler = lambda _payload, _context: pytest.fail("it was run again")
     site.refusing["eu2"] = Deferral(timedelta(seconds=5), "shard_away")
-    conclusion = site.conclude(three_customers(dry_run=True), receive_count=8)
+    conclusion = site.conclude(three_customers(dry_run=True), header={"deaths": 2}, receive_count=2)
 
     assert isinstance(conclusion, Answer)
     assert (conclusion.status, conclusion.code, conclusion.dead_letter) == ("failed", "worker_killed", None)
