@@ -20,8 +20,8 @@ TICK_SECONDS: Final = 0.05
 ON_THEIR_WAY_MAXIMUM: Final = 500
 PATIENCE_SECONDS: Final = 180.0
 TOLD_EVERY_SECONDS: Final = 15.0
-LULL_SECONDS: Final = 10.0
-LONG_SECONDS: Final = 60.0
+LULL_SECONDS: Final = 5.0
+LONG_SECONDS: Final = 300.0
 
 Say = Callable[[str], None]
 

@@ -14,7 +14,7 @@ from tests.support.forked import ForkedProcess
 from tests.support.world import ROOT, LogFile
 
 AGAIN_AFTER_SECONDS: Final = 0.3
-LEAVING_SECONDS_MAXIMUM: Final = 60.0
+LEAVING_SECONDS_MAXIMUM: Final = 150.0
 ENVIRONMENT: Final = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
