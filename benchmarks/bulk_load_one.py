@@ -1,6 +1,5 @@
 """One bulk load in a process of its own, for `benchmarks.bulk_load`: what it took, on one line."""
 
-import resource
 import sys
 import time
 from pathlib import Path
@@ -30,8 +29,9 @@ def main() -> None:
 
 
 def resident() -> int:
-    """The most kilobytes that this process ever had in memory."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """The most kilobytes that this process ever had in memory, and not the one that started it."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0])
 
 
 if __name__ == "__main__":
