@@ -1,10 +1,13 @@
 """Bulk loading on PostgreSQL: whichever way a file goes, the same rows stand there and the same is told."""
 
+import csv
+import io
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Numeric, String, Table, event
 
@@ -13,6 +16,7 @@ from shards.engines import Shard
 from tests.support.bulk_ways import ARRAY_COLUMNS, WAYS, create_table, csv_files, json_files, outcome
 from tests.support.parts import shard_at
 from tests.support.postgresql import PostgreSQLServer
+from tests.support.writes import statements_of
 
 CSV = st.one_of(csv_files("postgresql"), csv_files("postgresql", only=ARRAY_COLUMNS))
 JSON = st.one_of(json_files("postgresql"), json_files("postgresql", only=ARRAY_COLUMNS))
@@ -20,6 +24,15 @@ JSON = st.one_of(json_files("postgresql"), json_files("postgresql", only=ARRAY_C
 UNHURRIED = settings(
     max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
+
+
+RIGHT_ROW = st.tuples(
+    st.sampled_from(["", "a", "NULL", "\\.", "\\N", '"', "a,b", " ", "𝄞"]),
+    st.sampled_from(["", "1.50", "-7"]),
+    st.sampled_from(["", "2026-11-21T10:00:00", "2026-11-21 10:00:00.5", "2024-02-29T10:00:00Z"]),
+    st.sampled_from(["", " ", "x\ny", "x\r\n\\.\r\ny", 'say ""', "x\n\\.\ny", "\\", "é\t"]),
+)
+NAMES = ("number", "label", "price", "made_at", "note")
 
 
 @pytest.fixture(scope="module", name="kinds")
@@ -48,6 +61,34 @@ def test_every_way_makes_the_same_of_a_json_lines_file(kinds: Shard, data: bytes
     arrays, texts, rows = (outcome(kinds, way, "a.jsonl", data) for way in WAYS if way != "csv")
 
     assert arrays == texts == rows
+
+
+@UNHURRIED
+@given(
+    rows=st.lists(RIGHT_ROW, min_size=1),
+    newline=st.sampled_from(["\n", "\r\n"]),
+    quoted=st.booleans(),
+)
+@example(rows=[("", "", "", "")], newline="\n", quoted=True)
+@example(rows=[("", "", "", "")], newline="\r\n", quoted=False)
+def test_right_rows_are_copied_as_they_would_be_inserted(
+    kinds: Shard, rows: list[tuple[str, ...]], newline: str, *, quoted: bool
+) -> None:
+    """Whatever COPY would read in its own way goes there in another form, not row by row."""
+    table = [(number, *row) for number, row in enumerate(rows, start=1)]
+    told = io.StringIO(newline="")
+    writer = csv.writer(told, lineterminator=newline, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
+    writer.writerows([NAMES, *table])
+    lines = (
+        dict(zip(NAMES, (number, label, *(cell or None for cell in rest)), strict=True))
+        for number, label, *rest in table
+    )
+    files = {"a.csv": told.getvalue(), "a.jsonl": "".join(f"{json.dumps(line)}{newline}" for line in lines)}
+    for name, content in files.items():
+        expected = outcome(kinds, "rows", name, content.encode())
+        with statements_of(kinds) as statements:
+            assert [outcome(kinds, way, name, content.encode()) for way in WAYS[:-1]] == [expected] * 3
+        assert statements.count("COPY") == 3
 
 
 LINES = Table(
