@@ -47,6 +47,7 @@ PATTERNS: Final[Mapping[Kind, str]] = MappingProxyType(
         "uuid": text_patterns.UUID,
     }
 )
+NUMBERS_OF_TRUTH: Final = MappingProxyType({"true": "1", "True": "1", "false": "0", "False": "0"})
 PYTHON_TYPES: Final[Mapping[Kind, tuple[type, ...]]] = MappingProxyType(
     {
         "text": (str,),
@@ -81,6 +82,8 @@ class TextRule:
     """A decimal's precision and scale."""
     unaided_pattern: str | None = None
     """Where it is not the pattern: what the database reads without `told`."""
+    has_truth_as_number: bool = False
+    """Whether the database knows `true` as 1 only."""
 
     def unaided(self) -> "TextRule":
         """The rule for texts that go to the database as they stand."""
@@ -96,6 +99,10 @@ class TextRule:
         match self.kind:
             case "datetime" if "Z" in "".join(filter(None, texts)):
                 return [None if text is None else text.removesuffix("Z") for text in texts]
+            case "integer" | "boolean" if self.has_truth_as_number and not NUMBERS_OF_TRUTH.keys().isdisjoint(
+                texts
+            ):
+                return [text and NUMBERS_OF_TRUTH.get(text, text) for text in texts]
             case "json":
                 return _json(texts)
         return texts
@@ -164,7 +171,17 @@ def _integer_rule(type_: Any, dialect: str) -> TextRule | None:
     if bits == BITS_MAXIMUM and unsigned:
         return None
     bounds = (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    return TextRule("integer", integer_pattern(*bounds), bounds=bounds)
+    pattern = integer_pattern(*bounds)
+    if getattr(type_, "display_width", None) == 1 and not unsigned:  # MariaDB's BOOLEAN
+        either = f"{pattern}|true|false"
+        return TextRule("integer", either, bounds=bounds, unaided_pattern=pattern, has_truth_as_number=True)
+    return TextRule("integer", pattern, bounds=bounds)
+
+
+def _boolean_rule(_type: Any, dialect: str) -> TextRule:
+    if dialect in MYSQL:
+        return TextRule("boolean", PATTERNS["boolean"], unaided_pattern="1|0", has_truth_as_number=True)
+    return TextRule("boolean", PATTERNS["boolean"])
 
 
 def _decimal_rule(type_: Any, _dialect: str) -> TextRule | None:
@@ -201,7 +218,7 @@ def _json_rule(_type: Any, dialect: str) -> TextRule | None:
 MAKERS: Final[tuple[tuple[type[TypeEngine[Any]], Maker], ...]] = (
     (types.Enum, _enum_rule),
     (types.String, _string_rule),
-    (types.Boolean, _always("boolean")),
+    (types.Boolean, _boolean_rule),
     (types.Integer, _integer_rule),
     (types.Float, _float_rule),
     (types.Numeric, _decimal_rule),

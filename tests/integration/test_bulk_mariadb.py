@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, text
+from sqlalchemy import Boolean, Column, Integer, MetaData, String, Table, event, text
 
 from shards import load_mariadb
+from shards.bulk import insert_rows
 from shards.column_blocks import Columns
 from shards.engines import Shard
 from shards.load_mariadb import LoadData, MariaDBLoader
@@ -44,6 +45,7 @@ RIGHT_ROW = st.tuples(
     st.sampled_from(["", "a", "NULL", "\x1f", "\\N", '"', "a,b", " "]),
     st.sampled_from(["", "1.50", "-7"]),
     st.sampled_from(["", "2026-11-21T10:00:00", "2026-11-21 10:00:00.5", "2026-11-21T10:00:00Z"]),
+    st.sampled_from(["", "1", "0", "-128", "true", "false"]),
     st.sampled_from(["", " ", "x\ny", "x\r\ny", 'say ""', "NULL", "\\", "é"]),
 )
 
@@ -103,7 +105,7 @@ def test_right_rows_are_loaded_as_they_would_be_inserted(
     """Whatever LOAD DATA would read in its own way goes there in another form, not row by row."""
     told = io.StringIO(newline="")
     writer = csv.writer(told, lineterminator=newline)
-    writer.writerow(["number", "label", "price", "made_at", "note"])
+    writer.writerow(["number", "label", "price", "made_at", "sold", "note"])
     writer.writerows((str(number), *row) for number, row in enumerate(rows, start=1))
     data = told.getvalue().encode()
     expected = outcome(kinds, "rows", "a.csv", data)
@@ -112,6 +114,21 @@ def test_right_rows_are_loaded_as_they_would_be_inserted(
     assert outcome(kinds, "texts", "a.csv", data) == expected
     assert outcome(kinds, "arrays", "a.csv", data) == expected
     assert "ROLLBACK" not in statements
+
+
+def test_a_handlers_truths_are_loaded_as_numbers(kinds: Shard, statements: list[str]) -> None:
+    """LOAD DATA knows no `True`."""
+    table = Table(
+        "kinds", MetaData(), Column("number", Integer), Column("label", String(5)), Column("sold", Boolean)
+    )
+    rows = [{"number": number, "label": "a", "sold": number % 2 == 1} for number in range(1, 61)]
+    with kinds.connect() as connection, connection.begin() as transaction:
+        assert insert_rows(connection, table, rows) == 60
+
+        assert connection.execute(text("SELECT SUM(sold) FROM kinds")).scalar() == 30
+        transaction.rollback()
+    assert statements.count("LOAD") == 1
+    assert "INSERT" not in statements
 
 
 @pytest.mark.parametrize("way", ["texts", "arrays"])
