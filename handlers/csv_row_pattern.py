@@ -14,8 +14,8 @@ QUOTE: Final = '"'
 NO_SEPARATORS: Final = frozenset("-+.: '\\")
 """Characters of numbers and moments, between which a row could be read in two ways, and those of SQL."""
 NOT_AS_THEY_STAND: Final = (r"\.", "NULL")
-"""Behind the one, alone on a line, PostgreSQL's COPY reads nothing; the other, where it is a whole field, is no
-text to MariaDB's LOAD DATA."""
+"""Behind the one, alone on a line, PostgreSQL's COPY reads nothing; the other, where it is a whole field, is
+no text to MariaDB's LOAD DATA."""
 
 
 class CsvRows:
