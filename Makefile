@@ -15,15 +15,19 @@ export PYTHON
 export PREFIX DESTDIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-twice check format bench bench-bulk bench-sick bench-shards bench-customers bench-shared bench-urgent soak fuzz install uninstall clean
+.PHONY: help venv demo test test-twice check format bench bench-bulk bench-sick bench-shards bench-customers bench-shared bench-urgent soak fuzz lock licences install uninstall clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-$(STAMP): setup.cfg pyproject.toml
+# The versions of the locks: a clone installs the same today and in a year.
+VERSIONS := $(VENV)/versions.txt
+
+$(STAMP): setup.cfg pyproject.toml requirements/dev.txt requirements/fast.txt
 	$(PYTHON) -c 'import sys; sys.exit("shardworker needs Python 3.11 or newer; found " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	sed -n 's/^\([a-z].*\) \\$$/\1/p' requirements/dev.txt requirements/fast.txt > $(VERSIONS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VERSIONS) --editable '.[dev]'
 	touch $(STAMP)
 
 venv: $(STAMP)  ## Make the virtual environment .venv and install everything into it, to work on the project.
@@ -52,6 +56,12 @@ format: $(STAMP)  ## Put the code in the project's form.
 
 fuzz: $(STAMP)  ## Send 100,000 cases of anything through each of four readers: some half an hour. MESSAGES=... SEED=... TARGETS="decode rows"
 	$(BIN)/python -m tests.fuzz $(if $(MESSAGES),--messages $(MESSAGES)) $(if $(SEED),--seed $(SEED)) $(TARGETS)
+
+lock:  ## Write requirements/: exact versions with hashes, as setup.cfg allows. UPGRADE=1 takes the newest.
+	requirements/lock.sh $(if $(UPGRADE),--upgrade)
+
+licences: $(STAMP)  ## Write docs/licences.md from what is installed.
+	$(BIN)/python -m tests.support.licences > docs/licences.md
 
 bench: $(STAMP)  ## Measure requests and CPU per job, small parts, and a file of a million rows on each database.
 	$(BIN)/python -m benchmarks.small_jobs
