@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Final
 
-from config.headers import OwnHeader
+from config.headers import OwnHeader, read_own_header
 from config.result import error_of
 from worker.conclusion import Answer
+from worker.held import Held
 from worker.job_in_hand import JobInHand
 
 TRIES_TO_SET_APART: Final = 10
@@ -27,9 +28,32 @@ def deaths_of(own: OwnHeader, receive_count: int, suspect_receives: int) -> int 
     somebody who did not live to give it back; but for a copy that says when it is due, and came before that.
     """
     if own.deaths is not None:
-        return own.deaths + max(receive_count - 1 - (own.not_before is not None), 0)
+        return own.deaths + _uncounted(own, receive_count)
     uncopied = receive_count - TRIES_TO_SET_APART * suspect_receives
     return uncopied if uncopied >= 0 else None
+
+
+def deaths_to_tell(held: Held) -> int | None:
+    """The deaths that a copy is to tell; None where the delivery may be released, and is not counted for it.
+
+    It need not have been opened: its body could not be fetched, or the worker stops.
+    """
+    if held.deaths is not None:
+        return held.deaths
+    own, receive_count = read_own_header(held.delivery.headers), held.delivery.receive_count
+    if own.deaths is None or receive_count <= _spare_receives(own):
+        return None
+    return own.deaths + _uncounted(own, receive_count)
+
+
+def _uncounted(own: OwnHeader, receive_count: int) -> int:
+    """How many died with a copy since it was sent, by its receives."""
+    return max(receive_count - 1 - _spare_receives(own), 0)
+
+
+def _spare_receives(own: OwnHeader) -> int:
+    """How many receives of a copy may end in a release: one that came before it was due."""
+    return 0 if own.not_before is None else 1
 
 
 def refuse_killer(job: JobInHand, maximum: int) -> None:

@@ -8,6 +8,7 @@ import structlog
 
 from config.points import passed
 from worker.clock import Clock
+from worker.dry_runs import deaths_to_tell
 from worker.held import Held, charge
 from worker.letters import Letters, TooLarge
 from worker.objects import ObjectError
@@ -91,7 +92,7 @@ class Resender:
         return resent
 
     def _must_resend(self, source: Transport, held: Held, wait: timedelta) -> bool:
-        if held.deaths is not None:
+        if deaths_to_tell(held) is not None:
             return True  # a release would be counted as one more
         if source.is_ordered or wait <= timedelta():
             return False  # the queue is not asked for what is given back at once
@@ -118,7 +119,7 @@ class Resender:
         delay = timedelta() if source.is_ordered else min(wait, DELAY_MAXIMUM)
         not_before = due_at(wait, self._clock.now(), delay)
         try:
-            return self._letters.copy(source, held.delivery, not_before, delay, held.deaths)
+            return self._letters.copy(source, held.delivery, not_before, delay, deaths_to_tell(held))
         except (TooLarge, ObjectError) as error:
             log.error("settle.failed", queue=source.name, error_code=type(error).__name__, msg=str(error))
             return None

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -58,6 +58,10 @@ class Queue:
                 return held
             held.deaths = 0
             self.give_back(held, timedelta(seconds=5))
+
+    def give_back_unopened(self) -> None:
+        """Receive it and let it wait before anybody knows that it is a dry run: its body cannot be had."""
+        self.give_back(self._hold(self._receive()), timedelta(seconds=5))
 
     def give_back(self, held: Held, wait: timedelta) -> None:
         """Let it wait."""
@@ -117,13 +121,17 @@ def test_any_other_message_is_released(*, is_ordered: bool) -> None:
 
 
 @both_kinds
-@given(ends=st.lists(st.sampled_from(["death", "wait", "long wait", "stop"]), max_size=60))
+@given(ends=st.lists(st.sampled_from(["death", "wait", "long wait", "stop", "unopened"]), max_size=60))
+@example(ends=["wait"] * SUSPECT_RECEIVES + ["unopened"] * MAX_STARTS)
 def test_no_wait_is_ever_taken_for_a_death(ends: list[str], *, is_ordered: bool) -> None:
     """However long its shard is away, in whatever order it happens; and the killing comes to an end."""
     waits = {"wait": timedelta(seconds=5), "long wait": timedelta(hours=2), "stop": timedelta()}
     queue = Queue(is_ordered=is_ordered)
     deaths = 0
     for end in ends:
+        if end == "unopened":
+            queue.give_back_unopened()
+            continue
         held = queue.next()
         assert (held.deaths or 0) <= deaths
         if (held.deaths or 0) >= MAX_STARTS:
@@ -133,6 +141,7 @@ def test_no_wait_is_ever_taken_for_a_death(ends: list[str], *, is_ordered: bool)
             queue.die()
         else:
             queue.give_back(held, waits[end])
+    assert (queue.next().deaths or 0) <= deaths
 
 
 @both_kinds
