@@ -5,6 +5,7 @@ usual form.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,7 @@ from shards.column_texts import Kind, TextRule
 ReadJson = Callable[[JsonBlock], Columns | None]
 
 READ_AS_TEXT: Final[frozenset[Kind]] = frozenset({"date", "datetime", "zoned"})
+TRUTHS: Final = frozenset({b"true", b"false"})
 UNREAD: Final[Kind] = "time"
 """Pyarrow makes no times of texts but in CSV."""
 
@@ -42,7 +44,8 @@ class _JsonArrays:
         self._rules = rules
         self._owner = owner
         self._first_line = msgspec.json.Decoder(dict[str, msgspec.Raw])
-        self._names: tuple[str, ...] | None = None
+        self._look: dict[str, bool] = {}
+        """The names in a line, and whether each one's value is `true` or `false`."""
         self._lines: _Lines | None = None
 
     def read(self, block: JsonBlock) -> Columns | None:
@@ -59,20 +62,28 @@ class _JsonArrays:
 
     def _lines_like(self, first: bytes) -> "_Lines | None":
         try:
-            names = tuple(self._first_line.decode(first))
+            look = {name: bytes(value) in TRUTHS for name, value in self._first_line.decode(first).items()}
         except UNREADABLE:
             return None
-        if names != self._names:
-            self._names, self._lines = names, self._lines_of(names)
+        if list(look.items()) != list(self._look.items()):
+            self._look, self._lines = look, self._lines_of(look)
         return self._lines
 
-    def _lines_of(self, names: tuple[str, ...]) -> "_Lines | None":
-        if not self._required <= set(names) <= self._fields.keys():
+    def _lines_of(self, look: Mapping[str, bool]) -> "_Lines | None":
+        if not self._required <= look.keys() <= self._fields.keys():
             return None
-        columns = array_columns([self._fields[name] for name in names], self._rules)
+        rules = {
+            name: _rule_of_truths(rule) if look.get(name) else rule for name, rule in self._rules.items()
+        }
+        columns = array_columns([self._fields[name] for name in look], rules)
         if not columns or any(column.rule.kind == UNREAD for column in columns):
             return None
         return _Lines(columns)
+
+
+def _rule_of_truths(rule: TextRule) -> TextRule:
+    # MariaDB's BOOLEAN is a number, which JSON has as `true` or `false` too
+    return replace(rule, kind="boolean", pattern=None) if rule.has_truth_as_number else rule
 
 
 class _Lines:

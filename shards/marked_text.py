@@ -57,4 +57,4 @@ def texts_of(arrays: Any) -> list[Texts]:
 def _as_text(array: Any) -> Any:
     import pyarrow as pa
 
-    return array.cast(pa.string())
+    return (array.cast(pa.int8()) if pa.types.is_boolean(array.type) else array).cast(pa.string())

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -113,6 +114,22 @@ def test_right_rows_are_loaded_as_they_would_be_inserted(
 
     assert outcome(kinds, "texts", "a.csv", data) == expected
     assert outcome(kinds, "arrays", "a.csv", data) == expected
+    assert "ROLLBACK" not in statements
+
+
+@UNHURRIED
+@given(solds=st.lists(st.sampled_from([True, False, None, 1, -128]), min_size=1))
+@pytest.mark.parametrize("way", ["texts", "arrays"])
+def test_truths_in_json_are_loaded_as_numbers(
+    kinds: Shard, statements: list[str], way: str, solds: list[bool | int | None]
+) -> None:
+    """MariaDB's BOOLEAN is a number: lines may have either, and be told apart by the first of them."""
+    lines = [{"number": number, "label": "a", "sold": sold} for number, sold in enumerate(solds, start=1)]
+    data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+    expected = outcome(kinds, "rows", "a.jsonl", data)
+    statements.clear()
+
+    assert outcome(kinds, way, "a.jsonl", data) == expected
     assert "ROLLBACK" not in statements
 
 
