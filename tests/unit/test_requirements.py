@@ -93,7 +93,7 @@ def test_the_lock_has_hashes_of_everything_and_names_no_place(name: str) -> None
 
 
 def test_every_licence_is_listed_and_one_that_is_allowed() -> None:
-    """Also of what the dependencies need themselves; those that ask for more are named with what they mean."""
+    """Also of what the dependencies need; those that ask for more are named with what they mean."""
     text = (ROOT / "docs" / "licences.md").read_text()
     wrong = {
         name: licence_of(name) for name in found() if licence_of(name) not in ALLOWED | {NAMED.get(name)}
