@@ -38,9 +38,8 @@ def payload_decoder(job_type: str, model: Any) -> Decode:
 
 def _check(model: Any) -> None:
     try:
+        # It builds what msgspec keeps of the model, too: threads that met at its first use would crash.
         known = not isinstance(msgspec.inspect.type_info(model), msgspec.inspect.CustomType)
-        # Builds what msgspec keeps of the model: threads that meet at its first use would end the process.
-        msgspec.msgpack.Decoder(model)
     except TypeError:
         known = False
     if not known:

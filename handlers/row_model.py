@@ -5,6 +5,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Final, Generic, NotRequired, Required, TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ NUL: Final = "\0"
 UNKNOWN_COLUMN: Final = "unknown column"
 MISSING_COLUMN: Final = "missing required column"
 UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+BUILDING: Final = Lock()
 DECIMAL: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
 
@@ -179,7 +181,9 @@ class RowModel(Generic[Row]):
 
 def row_model(model: type[Row]) -> RowModel[Row]:
     """The row model of a Struct, a dataclass or a TypedDict; raises `TypeError` for anything else."""
-    info = inspect.type_info(model)
+    # at a model's first use; another thread would use what this one is still building of it, and crash
+    with BUILDING:
+        info = inspect.type_info(model)
     if not isinstance(info, inspect.StructType | inspect.DataclassType | inspect.TypedDictType) or getattr(
         info, "array_like", False
     ):
