@@ -13,6 +13,9 @@ VERSION: Final = "v1"
 PURPOSE: Final = f"shardworker-{VERSION}"
 FORM: Final = re.compile(VERSION + r":([0-9a-f]{8}):([0-9]{1,11}):([0-9a-f]{64})")
 KEY_ID_CHARACTERS: Final = 8
+OF_CLASS: Final = "class "
+"""Before a class that is signed; no job type has a space, so that none can be taken for a class's name."""
+
 RUN_MAXIMUM: Final = 2_147_483_647
 
 
@@ -31,7 +34,7 @@ class Key(NamedTuple):
 class Content(NamedTuple):
     """What a signature covers of a message, beside the moment from which its age counts.
 
-    `type` is the header `type` where there is one, else the body's field; `run` the one in force;
+    `type` is the body's field; where there is a header `type`, that one, as a class. `run` is the one in force,
     `expires_at` the body's field as it is written there; `renewed_at` our header's, empty if it has none.
     """
 
@@ -79,7 +82,7 @@ def content_of(body: str, headers: Mapping[str, str], own: OwnHeader, fields: Ma
     class_name = headers.get(TYPE_HEADER)
     return Content(
         body,
-        _text(fields.get("type")) if class_name is None else class_name,
+        _text(fields.get("type")) if class_name is None else OF_CLASS + class_name,
         own.run or run_of(fields),
         _text(fields.get("expires_at")),
         "" if own.renewed_at is None else own.renewed_at.isoformat(),

@@ -116,6 +116,15 @@ def test_whoever_is_believed_is_told_what_is_wrong(signed_site: Site) -> None:
         assert rejection_of(conclude(signed_site, message)) == ("rejected", "bad_message", "bad_message")
 
 
+def test_no_type_can_be_made_a_class(tmp_path: Path) -> None:
+    """A header that names the very type would have the signed body read as a message of Symfony's."""
+    signing = {"key_files": key_files(tmp_path, KEY), "required_types": ["*"]}
+    body = json.dumps(job_fields(type="others.insert"))
+    headed = {**attributes(signature(body)), "type": Attribute("String", "others.insert")}
+    with closing(Site(tmp_path, signing=signing, symfony={"types": {"*": "orders.insert"}})) as site:
+        assert is_believed_in_nothing(site, Message(body, headed))
+
+
 def test_an_expired_job_is_rejected(signed_site: Site) -> None:
     """By its signed moment: putting it off makes the signature wrong, in the body as much as beside it."""
     expired = signed(job_fields(expires_at="2026-11-21T11:59:59Z"))
@@ -181,7 +190,7 @@ class TestBesideSymfony:
 
     def test_a_signature_of_ours_is_enough_for_its_classes(self, signed_site: Site) -> None:
         """An older application, which cannot sign itself, may be signed for by ours; it covers the class."""
-        ours = attributes(signature(BODY, type=CLASS))
+        ours = attributes(signature(BODY, type=f"class {CLASS}"))
         message = Message(BODY, {**from_symfony(BODY).attributes, **ours})
 
         assert isinstance(conclude(signed_site, message), Answer)
@@ -197,7 +206,7 @@ class TestBesideSymfony:
             seen.append(context.stamps.bus)
 
         signed_site.handler = handler
-        ours = attributes(signature(BODY, type=CLASS))
+        ours = attributes(signature(BODY, type=f"class {CLASS}"))
         message = from_symfony(BODY, key=key)
         conclude(signed_site, Message(BODY, {**message.attributes, **ours}))
 

@@ -91,13 +91,13 @@ def test_the_signature_is_made_by_the_formula(fields: dict[str, Any]) -> None:
 
 
 def test_what_is_signed_is_what_is_in_force() -> None:
-    """The header's type and run go before the body's; what has another form is taken as absent."""
+    """The header's run goes before the body's, and its type, which is a class; what has another form is taken as absent."""
     fields = {"type": "orders.insert", "run": 2, "expires_at": "2026-12-01T00:00:00Z"}
     renewed_at = datetime(2026, 11, 22, tzinfo=UTC)
     forced = content_of("b", {"type": "App\\A"}, OwnHeader(run=3, renewed_at=renewed_at), fields)
 
     assert content_of("b", {}, OwnHeader(), fields) == ("b", "orders.insert", 2, "2026-12-01T00:00:00Z", "")
-    assert forced == ("b", "App\\A", 3, "2026-12-01T00:00:00Z", "2026-11-22T00:00:00+00:00")
+    assert forced == ("b", "class App\\A", 3, "2026-12-01T00:00:00Z", "2026-11-22T00:00:00+00:00")
     for run in (True, "2", 0, -1, 2**31, 1.0, 10**5000):
         odd = content_of("b", {}, OwnHeader(), {"type": 7, "run": run, "expires_at": 1})
         assert odd == ("b", "", 1, "", "")
