@@ -34,8 +34,8 @@ class Key(NamedTuple):
 class Content(NamedTuple):
     """What a signature covers of a message, beside the moment from which its age counts.
 
-    `type` is the body's field; where there is a header `type`, that one, as a class. `run` is the one in force,
-    `expires_at` the body's field as it is written there; `renewed_at` our header's, empty if it has none.
+    `type` is the body's field; where there is a header `type`, that one, as a class. `run` is the one in
+    force, `expires_at` the body's field as it is written there; `renewed_at` our header's, empty if none.
     """
 
     body: str

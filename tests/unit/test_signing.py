@@ -91,7 +91,7 @@ def test_the_signature_is_made_by_the_formula(fields: dict[str, Any]) -> None:
 
 
 def test_what_is_signed_is_what_is_in_force() -> None:
-    """The header's run goes before the body's, and its type, which is a class; what has another form is taken as absent."""
+    """The header's run goes before the body's, and so does its class; another form is as if absent."""
     fields = {"type": "orders.insert", "run": 2, "expires_at": "2026-12-01T00:00:00Z"}
     renewed_at = datetime(2026, 11, 22, tzinfo=UTC)
     forced = content_of("b", {"type": "App\\A"}, OwnHeader(run=3, renewed_at=renewed_at), fields)
