@@ -80,6 +80,24 @@ def test_a_dry_run_takes_nothing_of_the_real_job_and_leaves_it_nothing(site: Sit
     assert site.answer()["status"] == "succeeded"
 
 
+def test_a_repeat_does_not_look_for_what_the_real_job_came_to(site: Site) -> None:
+    """Received again, for several customers of one database: where a real job would find its outcomes."""
+    site.answer(three_customers())
+    asked = site.answer(three_customers(dry_run=True), receive_count=2)
+
+    assert [customer["status"] for customer in asked["customers"]] == ["failed"] * 3
+
+
+def test_a_dry_run_s_turns_are_not_counted(site: Site) -> None:
+    """They say nothing about how the job type does."""
+    counted: list[tuple[str, str]] = []
+    for asks in (True, False):
+        part = part_of(site, dry_run=asks, job_id=f"job-{asks}")
+        PartTask(part, site.executor, lambda *turn: counted.append(turn)).run()
+
+    assert counted == [("orders.insert", "succeeded")]
+
+
 @pytest.mark.parametrize(
     ("error", "code", "retryable"),
     [
