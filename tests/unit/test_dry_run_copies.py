@@ -1,5 +1,6 @@
 """Dry runs on their way out: how a suspected one waits, what its line says, what its end counts as."""
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
@@ -174,3 +175,17 @@ def test_a_dry_run_s_line_says_so_and_its_failure_is_nobody_s() -> None:
     assert [(line["outcome"], line.get("dry_run")) for line in lines] == [("failed", True), ("failed", None)]
     assert [unknown_fields(line["event"], frozenset(line) - {"log_level"}) for line in lines] == [set()] * 2
     assert (office.room.settled, office.room.failed, office.room.failures) == (2, 1, 1)
+
+
+def test_a_large_result_of_a_dry_run_lies_beside_the_real_one_s() -> None:
+    """It takes nobody's place in the bucket."""
+    office = Office(bucket="checks")
+    office.response.message_bytes_maximum = 100
+    for fields in ({"dry_run": True}, {}):
+        (held,) = office.receive(**fields)
+        body = json.dumps({"text": "x" * 200, **fields})
+        office.settler.settle([held], Answer("succeeded", body), Facts(identity_for(held)))
+    office.run()
+
+    keys = sorted(key for _, key in office.store.objects)
+    assert keys == ["results/job-1/1.dry.json", "results/job-2/1.json"]
