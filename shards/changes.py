@@ -10,6 +10,7 @@ from sqlalchemy import Connection, event
 
 from config.result import NAME_CHARACTERS_MAXIMUM, TABLES_MAXIMUM, Change
 from config.text import clip
+from shards.conflicts import MYSQL
 
 Verb = Literal["inserted", "updated", "deleted", "upserted"]
 
@@ -36,6 +37,7 @@ _UPSERT: Final = re.compile(
     r"\sON\s+(?:CONFLICT\b.*\sDO\s+UPDATE|DUPLICATE\s+KEY\s+UPDATE)\s", re.IGNORECASE | re.DOTALL
 )
 _SAVE: Final = re.compile(rf"SAVEPOINT\s+({_NAME})", re.IGNORECASE)
+_RECORDS: Final = re.compile(r"Records: (\d+)")
 _UNDO: Final = re.compile(rf"ROLLBACK\s+TO\s+(?:SAVEPOINT\s+)?({_NAME})", re.IGNORECASE)
 
 
@@ -54,6 +56,7 @@ class Changes:
 
     def __init__(self, connection: Connection) -> None:
         self._driver: Any = connection.connection.driver_connection
+        self._counts_twice = connection.dialect.name in MYSQL
         self._counts: Counter[Place] = Counter()
         self._saved: dict[str, Counter[Place]] = {}
         self._counted_late: tuple[Place, int] | None = None
@@ -75,21 +78,27 @@ class Changes:
             self._counted_late = None
             self._counts[place] += self._driver.total_changes - before
 
-    def note(self, _connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+    def note(self, _connection: Any, cursor: Any, statement: str, parameters: Any, _: Any, many: Any) -> None:
         """A statement was executed; the connection's events call this."""
         if (saved := _SAVE.match(statement)) is not None:
             self._saved[saved[1]] = self._counts.copy()
         elif (undone := _UNDO.match(statement)) is not None:
             self._counts = self._saved.get(undone[1], self._counts).copy()
         elif (place := place_of(statement)) is not None:
-            self._count(place, cursor)
+            self._count(place, cursor, len(parameters) if many else 1)
 
-    def _count(self, place: Place, cursor: Any) -> None:
-        if cursor.rowcount <= 0 and cursor.description is not None and hasattr(self._driver, "total_changes"):
+    def _count(self, place: Place, cursor: Any, sets: int) -> None:
+        if place.verb == "upserted" and self._counts_twice:
+            self._counts[place] += _records(self._driver, cursor, sets)
+        elif self._is_counted_late(cursor):
             # SQLite counts what has a RETURNING when its rows have been read, which SQLAlchemy does next
             self._counted_late = (place, self._driver.total_changes)
         else:
             self._counts[place] += max(cursor.rowcount, 0)
+
+    def _is_counted_late(self, cursor: Any) -> bool:
+        returns = cursor.rowcount <= 0 and cursor.description is not None
+        return returns and hasattr(self._driver, "total_changes")
 
     def _change(self, name: str | None, tables: set[str | None]) -> Change:
         counts: Counter[Verb] = Counter()
@@ -132,6 +141,18 @@ def _place(verb: Verb, table: str, statement: str) -> Place | None:
         return None
     is_upsert = verb == "inserted" and _UPSERT.search(statement) is not None
     return Place(table or None, "upserted" if is_upsert else verb)
+
+
+def _records(driver: Any, cursor: Any, sets: int) -> int:
+    """How many rows came in a statement of MariaDB or MySQL, which count one twice that took another's place.
+
+    How many there were they tell in words, but of a single one; of many sets of parameters each is one row.
+    """
+    if sets > 1:
+        return sets
+    told = driver.info() if hasattr(driver, "info") else cursor._result.message  # noqa: SLF001 - nowhere else
+    found = _RECORDS.search(told.decode("ascii", "replace") if isinstance(told, bytes) else told or "")
+    return min(max(cursor.rowcount, 0), 1) if found is None else int(found[1])
 
 
 def _start_of(statement: str) -> int:

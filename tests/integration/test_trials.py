@@ -12,7 +12,7 @@ from shards.failures import classify
 from shards.guard import PartConnection
 from shards.inbox import BrokenTransaction, PlacementStale
 from tests.support.parts import PlacedShard, insert_order, order_numbers, placed_shard_at
-from tests.support.trial_protocol import TrialProtocol, order_tried
+from tests.support.trial_protocol import TrialProtocol, order_tried, replace_orders
 from tests.support.trials import changes_of, tables_of, trial_on
 from tests.support.writes import execute
 
@@ -45,6 +45,18 @@ class TestOnMariaDB(TrialProtocol):
     def of_mariadb(self, mariadb_shard: Shard) -> Shard:
         """The shard that the protocol is run on."""
         return mariadb_shard
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_the_other_driver_of_mariadb_tells_rows_that_were_replaced_too(
+    mysqlclient_shard: Shard, count: int
+) -> None:
+    """The database counts each twice, and says in words how many there were."""
+    execute(mysqlclient_shard, "INSERT INTO orders (order_no) VALUES (1)")
+
+    assert changes_of(mysqlclient_shard, lambda connection: replace_orders(connection, count)) == [
+        Change(table="orders", upserted=count)
+    ]
 
 
 @pytest.fixture(params=["url", "mariadb_url"], name="placed_shard")

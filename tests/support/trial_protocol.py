@@ -6,7 +6,19 @@ A subclass gives the fixture `shard`: with an inbox, an empty table of orders an
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, column, delete, insert, table, text, update
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    column,
+    delete,
+    insert,
+    table,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
 
@@ -53,6 +65,11 @@ def order_tried(connection: PartConnection, _: Changes) -> bytes:
     """A handler that inserts one order."""
     insert_order(connection, 1)
     return b"tried"
+
+
+def replace_orders(connection: PartConnection, count: int) -> None:
+    """Insert so many orders, of which those that are there already are replaced."""
+    insert_rows(connection, ORDERS, rows(1, count), conflict=Conflict("update", ("order_no",)))
 
 
 class TrialProtocol:
@@ -189,6 +206,15 @@ class TrialProtocol:
 
         assert inserted == [Change(table="orders", inserted=count)]
         assert replaced == [Change(table="orders", upserted=count)]
+
+    @pytest.mark.parametrize("count", [1, 2, 60])
+    def test_a_row_that_takes_the_place_of_another_is_one(self, shard: Shard, count: int) -> None:
+        """Whatever the database says of it; beside one that is new."""
+        execute(shard, "INSERT INTO orders (order_no) VALUES (1)")
+
+        assert changes_of(shard, lambda connection: replace_orders(connection, count)) == [
+            Change(table="orders", upserted=count)
+        ]
 
     def test_what_a_savepoint_took_back_is_not_counted(self, shard: Shard) -> None:
         """Whoever set it, SQLAlchemy or the handler's own statement."""
