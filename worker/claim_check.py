@@ -1,7 +1,9 @@
 """Claim checks: message bodies that lie in a bucket, referred to as AWS's extended clients do."""
 
 import json
+import re
 from collections.abc import Collection
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -14,6 +16,8 @@ POINTER_CLASS: Final = "software.amazon.payloadoffloading.PayloadS3Pointer"
 LEGACY_POINTER_CLASS: Final = "com.amazon.sqs.javamessaging.MessageS3Pointer"
 POINTER_CLASSES: Final = frozenset({POINTER_CLASS, LEGACY_POINTER_CLASS})
 SIZE_ATTRIBUTE: Final = "ExtendedPayloadSize"
+PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+MARK_CHARACTERS: Final = 16
 
 
 class Pointer(NamedTuple):
@@ -66,6 +70,23 @@ def offload(body: str, store: ObjectStore, bucket: str, key: str) -> Pointer:
     store.put(bucket, key, data)
     reference = json.dumps([POINTER_CLASS, {"s3BucketName": bucket, "s3Key": key}], separators=(",", ":"))
     return Pointer(reference, {SIZE_ATTRIBUTE: Attribute("Number", str(len(data)))})
+
+
+def plain(message_id: str) -> str:
+    """The id as part of a key: where there is more in it than an id has, its digest.
+
+    On some brokers the sender chooses it: it must lead to no other folder.
+    """
+    return message_id if PLAIN.fullmatch(message_id) else _digest(message_id)
+
+
+def content_mark(text: str) -> str:
+    """What tells this content from another under the same id: it must not take the place of that one."""
+    return _digest(text)[:MARK_CHARACTERS]
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _target(body: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import msgspec
 
 from config.headers import OwnHeader, first_sent, read_own_header
 from config.settings import Settings
-from worker.claim_check import is_pointer, offload
+from worker.claim_check import content_mark, is_pointer, offload, plain
 from worker.clock import Clock
 from worker.conclusion import Reason
 from worker.envelope import Identity
@@ -140,7 +140,7 @@ class Letters:
             trace_header=letter.trace_header,
             deduplication_id=repeat_id("retry", letter.message_id),
         )
-        message = self._with_header(queue, original, header, f"failed/{letter.message_id}.json")
+        message = self._with_header(queue, original, header, f"failed/{plain(letter.message_id)}")
         if not _fits(queue, message):
             raise CannotRetry("its attributes leave no room for the worker's own")
         return message
@@ -176,7 +176,7 @@ class Letters:
             delivery.trace_header,
             repeat_id("copy", queue.name, delivery.message_id),
         )
-        message = self._with_header(queue, original, header, f"resent/{delivery.message_id}.json")
+        message = self._with_header(queue, original, header, f"resent/{plain(delivery.message_id)}")
         if not _fits(queue, message):
             raise TooLarge(
                 f"A message of {queue.name} that has to wait cannot be sent anew: its attributes leave no "
@@ -222,18 +222,19 @@ class Letters:
         return letter if _fits(queue, letter) else None
 
     def _plain(self, queue: Transport, original: Message, header: OwnHeader, message_id: str) -> Message:
-        letter = self._with_header(queue, original, header, f"failed/{message_id}.json")
+        letter = self._with_header(queue, original, header, f"failed/{plain(message_id)}")
         if _fits(queue, letter):
             return letter
         return self._without_attributes(queue, letter, original, header, message_id)
 
-    def _with_header(self, queue: Transport, original: Message, header: OwnHeader, key: str) -> Message:
+    def _with_header(self, queue: Transport, original: Message, header: OwnHeader, stem: str) -> Message:
         """The original with our header among its attributes; the body in the bucket where that is needed."""
         message = written(original, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES)
         if _fits(queue, message) or is_pointer(original.body):
             return message
         message = written(original, header, ATTRIBUTES_MAXIMUM - OWN_ATTRIBUTES_OFFLOADED)
         bucket = self._bucket_for(queue, message)
+        key = f"{stem}.{content_mark(original.body)}.json"
         pointer = offload(original.body, self.store, bucket, key)
         attributes = {**message.attributes, **pointer.attributes}
         return replace(message, body=pointer.body, attributes=attributes)
@@ -243,8 +244,9 @@ class Letters:
     ) -> Message:
         """The letter with all of the original's attributes in the bucket: they alone fill a message."""
         bucket = self._bucket_for(queue, letter)
-        key = f"failed/{message_id}.attributes.json"
-        self.store.put(bucket, key, encode_attributes(original.attributes).encode())
+        stored = encode_attributes(original.attributes)
+        key = f"failed/{plain(message_id)}.{content_mark(stored)}.attributes.json"
+        self.store.put(bucket, key, stored.encode())
         bare = replace(letter, attributes={})
         return written(bare, msgspec.structs.replace(header, attributes_key=key), 0)
 

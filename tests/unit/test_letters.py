@@ -1,6 +1,7 @@
 """Letters: dead letters that keep the original whole, and the way round a queue's size limit."""
 
 import json
+import re
 
 import pytest
 
@@ -8,6 +9,7 @@ from config.headers import read_headers, read_own_header
 from tests.support.fakes import NOON, ManualTime, MemoryStore
 from tests.support.jobs import envelope_of, held_of, job_fields
 from tests.support.memory_queue import MemoryPlace, MemoryTransport
+from worker.claim_check import content_mark
 from worker.conclusion import Reason
 from worker.envelope import identity_of
 from worker.held import Held
@@ -141,9 +143,21 @@ def test_a_dead_letter_that_is_too_large_goes_by_claim_check() -> None:
     body = json.dumps(job_fields(payload="x" * (desk.queue.message_bytes_maximum - 200)))
     letter = desk.bury(held_of(body, attributes=attributes))
 
-    assert desk.store.objects == {("checks", "failed/message-1.json"): body.encode()}
+    assert desk.store.objects == {("checks", f"failed/message-1.{content_mark(body)}.json"): body.encode()}
     assert letter.attributes["ExtendedPayloadSize"] == Attribute("Number", str(len(body)))
     assert len(letter.attributes) <= ATTRIBUTES_MAXIMUM
+
+
+def test_who_chooses_the_message_id_chooses_no_key() -> None:
+    """RabbitMQ leaves it to the sender: no other folder is written to, and no other content is replaced."""
+    desk = Desk()
+    for message_id in ("../results/job-1/1", "/etc", "a\0", "x" * 129, "again", "again"):
+        body = json.dumps(job_fields(payload=f"{len(desk.store.objects)}" * desk.queue.message_bytes_maximum))
+        desk.bury(held_of(body, message_id=message_id))
+    keys = [key for _, key in desk.store.objects]
+
+    assert len(keys) == 6
+    assert all(re.fullmatch(r"failed/[A-Za-z0-9_-]{1,128}\.[0-9a-f]{16}\.json", key) for key in keys)
 
 
 def test_without_a_bucket_a_letter_that_is_too_large_cannot_be_written() -> None:

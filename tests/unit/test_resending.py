@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from config.headers import OwnHeader, read_own_header
 from tests.support.memory_queue import LOST, REFUSED, THROTTLED, Interfere, away, no_faults
 from tests.support.settling import Office, identity_for, refusing
+from worker.claim_check import content_mark
 from worker.conclusion import Return
 from worker.events import unknown_fields
 from worker.facts import Facts
@@ -273,8 +274,9 @@ def test_a_body_that_leaves_no_room_for_the_header_goes_by_claim_check(bucket: s
         assert office.deeds() == [("requests", "release")]
         assert "claim_check_bucket" in failed[0]
     else:
-        key = ("checks", f"resent/{held.delivery.message_id}.json")
-        assert office.store.objects == {key: held.delivery.body.encode()}
+        delivery = held.delivery
+        key = f"resent/{delivery.message_id}.{content_mark(delivery.body)}.json"
+        assert office.store.objects == {("checks", key): delivery.body.encode()}
         assert (office.deeds(), failed) == ([("requests", "ack")], [])
 
 
