@@ -29,11 +29,12 @@ FILES = st.one_of(
     st.tuples(st.just("a.jsonl"), json_files("mariadb")),
 )
 # what stands between values, what tells them apart elsewhere, and the rest of Unicode
+# no NUL: a column with one goes the slow way
 WORDS = st.lists(
     st.one_of(
         st.none(),
         st.sampled_from(["", "N", "NULL", "\\N", "\x1dN", "\x1e", "\x1f", "\t", "\r\n", '"', "\\", "\\x"]),
-        st.text(st.characters(codec="utf-8")),
+        st.text(st.characters(codec="utf-8", exclude_characters="\0")),
     ),
     min_size=1,
 )
