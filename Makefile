@@ -15,7 +15,7 @@ export PYTHON
 export PREFIX DESTDIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-twice check format bench bench-bulk bench-sick bench-shards bench-customers bench-shared bench-urgent soak fuzz lock licences install uninstall clean
+.PHONY: help venv demo test test-twice check format bench bench-bulk bench-sick bench-shards bench-customers bench-shared bench-urgent soak fuzz lock licences install uninstall clean audit
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ fuzz: $(STAMP)  ## Send 100,000 cases of anything through each of four readers: 
 
 lock:  ## Write requirements/: exact versions with hashes, as setup.cfg allows. UPGRADE=1 takes the newest.
 	requirements/lock.sh $(if $(UPGRADE),--upgrade)
+
+audit:  ## Ask which of the locked dependencies have known vulnerabilities; needs the network.
+	requirements/audit.sh
 
 licences: $(STAMP)  ## Write docs/licences.md from what is installed.
 	$(BIN)/python -m tests.support.licences > docs/licences.md
