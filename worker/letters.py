@@ -57,9 +57,9 @@ class Letters:
     symfony: SymfonyWriter | None = None
 
     def result(self, queue: Transport, body: str, identity: Identity) -> Message:
-        """A result; by claim check as `results/{partner_id}/{job_id}/{run}.json` if it is too large.
+        """A result; by claim check under `results/{job_id}/{run}.json` when the queue cannot take it.
 
-        A dry run's, and another partner's, is under another name: it must not take the place of this one.
+        A dry run's is under another name: it must not take the place of the real one.
 
         Raises:
             TooLarge: it needs a claim check and no bucket is configured.
@@ -74,8 +74,7 @@ class Letters:
             return message
         bucket = self._bucket_for(queue, message)
         name = f"{identity.run}.dry" if identity.dry_run else str(identity.run)
-        key = f"results/{identity.partner_id}/{identity.job_id}/{name}.json"
-        pointer = offload(message.body, self.store, bucket, key)
+        pointer = offload(message.body, self.store, bucket, f"results/{identity.job_id}/{name}.json")
         return replace(message, body=pointer.body, attributes={**message.attributes, **pointer.attributes})
 
     def news(self, body: str, identity: Identity) -> Message:

@@ -33,7 +33,7 @@ def test_a_large_job_comes_and_a_large_result_goes_by_claim_check(make_world: Ma
     assert world.start_worker("--limit", "1").wait() == 0
     (delivery,) = world.take_all(world.response)
     kind, pointer = json.loads(delivery.body)
-    assert (kind, pointer["s3BucketName"], pointer["s3Key"]) == (POINTER, bucket, "results/acme/large/1.json")
+    assert (kind, pointer["s3BucketName"], pointer["s3Key"]) == (POINTER, bucket, "results/large/1.json")
     result = json.loads((Path(urlparse(bucket).path) / pointer["s3Key"]).read_text())
     assert [entry["result"]["customer"] for entry in result["customers"]] == list(CUSTOMERS)
     assert stored.exists()

@@ -98,8 +98,8 @@ class TestAnswer:
             site.part_store(customer_id).run(identity(customer_id, number, count=20), partial(same, body))
         assert "20 customers" in site.run("answer", "job-1").stdout
 
-        assert (site.directory / "bucket" / "results" / "acme" / "job-1" / "1.json").is_file()
-        assert "results/acme/job-1/1.json" in site.waiting("results")[0].body
+        assert (site.directory / "bucket" / "results" / "job-1" / "1.json").is_file()
+        assert "results/job-1/1.json" in site.waiting("results")[0].body
 
 
 def same(body: bytes, _connection: object) -> bytes:

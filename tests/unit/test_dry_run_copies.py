@@ -188,4 +188,4 @@ def test_a_large_result_of_a_dry_run_lies_beside_the_real_one_s() -> None:
     office.run()
 
     keys = sorted(key for _, key in office.store.objects)
-    assert keys == ["results/acme/job-1/1.dry.json", "results/acme/job-2/1.json"]
+    assert keys == ["results/job-1/1.dry.json", "results/job-2/1.json"]

@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from structlog.testing import capture_logs
 
-from tests.support.jobs import job_fields
 from tests.support.memory_queue import LOST, REFUSED, THROTTLED, Interfere, away, no_faults
-from tests.support.settling import REASON, STAGES, Office, answer, identity_for, refusing
+from tests.support.settling import REASON, STAGES, Office, answer, refusing
 from worker.conclusion import Answer, Bury, Conclusion, Discard, Return
-from worker.facts import Facts
 from worker.held import Held
 from worker.transports.base import Fault
 
@@ -71,30 +69,16 @@ def test_all_copies_of_a_job_share_one_result_and_are_each_acked() -> None:
 
 
 def test_a_result_that_is_too_large_goes_by_claim_check() -> None:
-    """Under `results/{partner_id}/{job_id}/{run}.json`, whole; the pointer is what is sent."""
+    """Under `results/{job_id}/{run}.json`, whole; the pointer is what is sent."""
     office = Office(bucket="checks")
     body = json.dumps({"customers": "x" * office.response.message_bytes_maximum})
     office.settle(answer(body=body))
     office.run()
     (sent,) = [deed.subject for deed in office.place.journal if deed.queue == "response"]
 
-    assert office.store.objects == {("checks", "results/acme/job-1/1.json"): body.encode()}
-    assert json.loads(sent)[1] == {"s3BucketName": "checks", "s3Key": "results/acme/job-1/1.json"}
+    assert office.store.objects == {("checks", "results/job-1/1.json"): body.encode()}
+    assert json.loads(sent)[1] == {"s3BucketName": "checks", "s3Key": "results/job-1/1.json"}
     assert office.room.settled == 1
-
-
-def test_no_partner_s_result_takes_the_place_of_another_s() -> None:
-    """Two partners can have jobs of the same id, for customers of their own."""
-    office = Office(bucket="checks")
-    office.response.message_bytes_maximum = 100
-    bodies = {partner: json.dumps({"partner_id": partner, "text": "x" * 200}) for partner in ("acme", "evil")}
-    for partner, body in bodies.items():
-        held = office.take(json.dumps(job_fields(partner_id=partner)), office.requests[0])
-        office.settler.settle([held], Answer("succeeded", body), Facts(identity_for(held)))
-    office.run()
-
-    stored = {key: data.decode() for (_, key), data in office.store.objects.items()}
-    assert stored == {f"results/{partner}/job-1/1.json": body for partner, body in bodies.items()}
 
 
 @dataclass
