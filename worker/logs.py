@@ -160,7 +160,9 @@ class LibraryHandler(logging.Handler):
         except (TypeError, ValueError):
             message = str(record.msg)
         error = record.exc_info[1] if record.exc_info else None
-        level = min(record.levelno, logging.ERROR)
+        # It calls each connection an error that a restarted database ended: the shard's own lines tell of that.
+        highest = logging.WARNING if record.name.startswith("sqlalchemy.pool") else logging.ERROR
+        level = min(record.levelno, highest)
         structlog.get_logger().log(level, "library.log", library=record.name, msg=message, exc_info=error)
 
 

@@ -93,6 +93,13 @@ class TestJson:
         assert (line["event"], line["library"]) == ("library.log", "urllib3.pool")
         assert line["msg"] == "retry 2 of https://u:***@host"
 
+    def test_connections_that_a_restarted_database_ended_are_no_errors(self, stream: io.StringIO) -> None:
+        """SQLAlchemy's pool calls each one so; an alarm would ring at every failover."""
+        for library in ("sqlalchemy.pool.impl.QueuePool", "sqlalchemy.engine"):
+            logging.getLogger(library).error("Exception during reset or similar")
+
+        assert [line["level"] for line in lines(stream)] == ["warning", "error"]
+
     def test_a_library_s_broken_line_is_written_as_it_is(self, stream: io.StringIO) -> None:
         """A wrong format string of others is no reason to fail."""
         record = logging.LogRecord("library", logging.ERROR, __file__, 1, "%d of %d", (1,), None)
