@@ -127,7 +127,7 @@ def _loader(
 ) -> Loader | None:
     make: Callable[[Target], Loader] | None = None
     match connection.dialect.name:
-        case "postgresql" if PostgreSQLLoader.can_load(connection):
+        case "postgresql" if PostgreSQLLoader.can_load(connection, target):
             make = PostgreSQLLoader
         case "mysql" | "mariadb" if MariaDBLoader.can_load(connection):
             make = MariaDBLoader

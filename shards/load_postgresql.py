@@ -12,6 +12,10 @@ from shards.postgresql import can_fail_alone, copying
 
 # A table with row-level security, a view, a foreign table of some kind: INSERT may be able to do it.
 NOT_FOR_COPY: Final = frozenset({"0A000", "42809"})
+# COPY leaves out what a rule makes of an INSERT: its rows may belong in another table.
+HAS_RULES: Final = (
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = to_regclass(%s) AND ev_type = '3')"
+)
 
 
 class CopyData(NamedTuple):
@@ -31,9 +35,11 @@ class PostgreSQLLoader:
         self.takes_arrays = has_arrow()
 
     @staticmethod
-    def can_load(connection: Connection) -> bool:
-        """Whether COPY can run on this connection: it is one of an engine of ours."""
-        return can_fail_alone(connection)
+    def can_load(connection: Connection, target: Target) -> bool:
+        """Whether COPY does what INSERT does: on a connection of our engines, to a table without rules."""
+        if not can_fail_alone(connection):
+            return False
+        return not connection.exec_driver_sql(HAS_RULES, (target.table,)).scalar_one()
 
     def encode(self, columns: Columns) -> CopyData:
         """The block's statement and bytes."""

@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from shards.column_blocks import Columns
 from shards.conflicts import COUNTED, MYSQL, Conflict
 from shards.load_target import CannotLoad, Target
 
 ROW: Final = "shardworker_row"
+CHANGED_TWICE: Final = "21000"
+"""PostgreSQL changes a row once in a statement. Of rows with one key each is judged, the last one stays."""
 
 
 class Inner(Protocol):
@@ -62,8 +65,9 @@ class StagedLoader:
         names = self._target.columns(columns.names)
         staging = replace(self._target, table=self._name(names))
         merge = (
-            f"INSERT INTO {self._target.table} ({names}) {self._chosen(names, staging)}"
-            f" {self._conflict.clause(self._target, self._dialect, columns.names)}"
+            f"INSERT INTO {self._target.table} ({names}) "  # noqa: S608 - quoted names, of the configuration
+            f"SELECT {names} FROM {staging.table} ORDER BY {ROW} "
+            f"{self._conflict.clause(self._target, self._dialect, columns.names)}"
         )
         encoded = self._make_inner(staging).encode(columns)
         return Staged(
@@ -79,12 +83,21 @@ class StagedLoader:
         for statement in encoded.before:
             connection.exec_driver_sql(statement)
         count = self._inner.send(connection, encoded.encoded)
-        taken = connection.exec_driver_sql(encoded.merge, execution_options=COUNTED).rowcount
+        taken = self._merge(connection, encoded.merge)
         for statement in encoded.after:
             connection.exec_driver_sql(statement)
         if count == encoded.row_count:
             self._conflict.note(count, taken)
         return count
+
+    def _merge(self, connection: Connection, statement: str) -> int:
+        """Put the rows where they belong; how many the database took."""
+        try:
+            return connection.exec_driver_sql(statement, execution_options=COUNTED).rowcount
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == CHANGED_TWICE:
+                raise CannotLoad from error
+            raise
 
     def _name(self, names: str) -> str:
         mark = zlib.crc32(f"{self._target.table} {names}".encode())
@@ -94,22 +107,12 @@ class StagedLoader:
         rows = f"SELECT {names} FROM {self._target.table}"  # noqa: S608 - as above
         if self._dialect in MYSQL:
             counted = f"({ROW} BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY)"
-            return [f"CREATE TEMPORARY TABLE IF NOT EXISTS {staging} {counted} {rows} LIMIT 0"]
+            return [
+                f"CREATE TEMPORARY TABLE IF NOT EXISTS {staging} {counted} {rows} LIMIT 0",
+                # of an engine without transactions it still has the rows of a block that was refused
+                f"DELETE FROM {staging}",  # noqa: S608 - as above
+            ]
         return [
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ON COMMIT DROP AS {rows} WITH NO DATA",
             f"ALTER TABLE {staging} ADD COLUMN IF NOT EXISTS {ROW} bigint GENERATED ALWAYS AS IDENTITY",
         ]
-
-    def _chosen(self, names: str, staging: Target) -> str:
-        in_order = f"SELECT {names} FROM {staging.table} ORDER BY {ROW}"  # noqa: S608 - as above
-        if self._conflict.action == "ignore" or self._dialect in MYSQL:
-            return in_order
-        # one statement changes a row once: of those with the same key, the last one counts; a key that has a
-        # NULL is the same as no other
-        key = [staging.quoting.quote(name) for name in self._conflict.key]
-        has_null = " OR ".join(f"{name} IS NULL" for name in key)
-        distinct = f"{', '.join(key)}, CASE WHEN {has_null} THEN {ROW} END"
-        return (
-            f"SELECT DISTINCT ON ({distinct}) {names} FROM {staging.table} "  # noqa: S608 - as above
-            f"ORDER BY {distinct}, {ROW} DESC"
-        )
