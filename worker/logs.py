@@ -19,6 +19,8 @@ LEVELS: Final = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+# They call each connection an error that a restarted database ended; the shard's own lines tell what follows.
+POOLS: Final = ("sqlalchemy.pool", "shards.connection_pool")
 
 
 def configure_logging(settings: Logging, stream: TextIO) -> None:
@@ -160,8 +162,7 @@ class LibraryHandler(logging.Handler):
         except (TypeError, ValueError):
             message = str(record.msg)
         error = record.exc_info[1] if record.exc_info else None
-        # It calls each connection an error that a restarted database ended: the shard's own lines tell of that.
-        highest = logging.WARNING if record.name.startswith("sqlalchemy.pool") else logging.ERROR
+        highest = logging.WARNING if record.name.startswith(POOLS) else logging.ERROR
         level = min(record.levelno, highest)
         structlog.get_logger().log(level, "library.log", library=record.name, msg=message, exc_info=error)
 

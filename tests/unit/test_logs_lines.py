@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from config.settings import Logging
 from tests.support.logging_state import lines, logging_restored
+from tests.support.parts import shard_at
 from worker.log_lines import LINE_BYTES_MAXIMUM, clean, is_secret, to_json
 from worker.logs import LibraryHandler, configure_logging, handler_logger
 
@@ -95,8 +96,9 @@ class TestJson:
 
     def test_connections_that_a_restarted_database_ended_are_no_errors(self, stream: io.StringIO) -> None:
         """SQLAlchemy's pool calls each one so; an alarm would ring at every failover."""
-        for library in ("sqlalchemy.pool.impl.QueuePool", "sqlalchemy.engine"):
-            logging.getLogger(library).error("Exception during reset or similar")
+        shard = shard_at("sqlite:////nowhere/at/all.db")
+        for logger in (shard.engine.pool.logger, logging.getLogger("sqlalchemy.engine")):
+            logger.error("Exception during reset or similar")
 
         assert [line["level"] for line in lines(stream)] == ["warning", "error"]
 
