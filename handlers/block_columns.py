@@ -64,6 +64,9 @@ class _CsvTexts:
         self._separator = file.separator
         self._names = tuple(field.name for field in file.columns)
         self._nullable = tuple(field.name for field in file.columns if field.nullable)
+        self._counted = tuple(
+            field.name for field in file.columns if field.has_default and not field.nullable
+        )
         self._rules = rules
         self._rows = CsvRows(list(zip(file.columns, rules, strict=True)), file.separator)
         self._owner = owner
@@ -75,7 +78,8 @@ class _CsvTexts:
         text = _text_of(data)
         if text is None or not self._rows.are_right(text):
             return None
-        csv = CsvText(data if data.endswith(b"\n") else data + b"\n", self._separator, self._nullable)
+        ended = data if data.endswith(b"\n") else data + b"\n"
+        csv = CsvText(ended, self._separator, self._nullable, self._counted)
         return Columns(self._names, count_records(csv.data), csv=csv)
 
     def as_texts(self, data: bytes) -> Columns | None:

@@ -22,6 +22,8 @@ class CsvText:
     data: bytes
     separator: str
     nullable: tuple[str, ...]
+    counted: tuple[str, ...] = ()
+    """Those of the others in which the database may count."""
 
 
 @dataclass(frozen=True, slots=True)

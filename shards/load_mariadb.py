@@ -70,10 +70,15 @@ class MariaDBLoader:
             f"LINES TERMINATED BY x'{newline}'"
         )
         quote = self._target.quoting.quote
-        variables = {name: f"@shardworker_{place}" for place, name in enumerate(csv.nullable)}
+        # beside a SET, a zero in a column that counts is none of the file's unless it is set, too
+        set_too = csv.counted if csv.nullable else ()
+        variables = {name: f"@shardworker_{place}" for place, name in enumerate((*csv.nullable, *set_too))}
         fields = ", ".join(variables.get(name) or quote(name) for name in columns.names)
         # not by a comparison with the empty text, to which spaces are equal
-        values = [f"{quote(name)} = IF(LENGTH({field}), {field}, NULL)" for name, field in variables.items()]
+        values = [
+            f"{quote(name)} = IF(LENGTH({variables[name]}), {variables[name]}, NULL)" for name in csv.nullable
+        ]
+        values += [f"{quote(name)} = {variables[name]}" for name in set_too]
         return self._load_into(options, fields) + (f" SET {', '.join(values)}" if values else "")
 
     def _load_into(self, options: str, fields: str) -> str:

@@ -1,5 +1,7 @@
 """What a database does beside storing rows: the fast ways do it too, or leave the rows to the slow one."""
 
+from contextlib import closing
+
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, text
 
@@ -7,6 +9,7 @@ from shards.bulk import insert_rows
 from shards.conflicts import Conflict
 from shards.engines import Shard
 from tests.integration.test_bulk_conflicts import load
+from tests.support.parts import shard_at
 
 FORTUNES = Table("fortunes", MetaData(), Column("number", Integer), Column("word", String(9)))
 RULE = "CREATE RULE copied AS ON INSERT TO prices DO {} INSERT INTO copies VALUES (NEW.item)"
@@ -79,3 +82,20 @@ def test_rows_that_were_refused_do_not_come_with_later_ones(mariadb_shard: Shard
         transaction.rollback()
 
     assert (refused, found, count) == ([8], [], 119)
+
+
+@pytest.mark.parametrize("way", ["arrays", "texts", "rows"])
+def test_a_zero_is_a_key_where_the_server_counts_from_other_values_only(
+    mariadb_shard: Shard, way: str
+) -> None:
+    """LOAD DATA forgets that the file has a value there as soon as it has to set another column."""
+    url = mariadb_shard.engine.url.update_query_dict({"sql_mode": "NO_AUTO_VALUE_ON_ZERO"})
+    with closing(shard_at(url.render_as_string(hide_password=False))) as shard:
+        with shard.connect() as connection, connection.begin():
+            connection.execute(text("CREATE TABLE prices (item int AUTO_INCREMENT PRIMARY KEY, note text)"))
+
+        assert load(shard, way, b"item,note\n0,a\n7,\n", customer_column=None).result == {"inserted": 2}
+
+        with shard.connect() as connection, connection.begin():
+            found = connection.execute(text("SELECT item, note FROM prices ORDER BY item")).all()
+    assert [tuple(row) for row in found] == [(0, "a"), (7, None)]
