@@ -15,22 +15,28 @@ export PYTHON
 export PREFIX DESTDIR VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-twice check format bench bench-bulk bench-sick bench-shards bench-customers bench-shared bench-urgent soak fuzz lock licences install uninstall clean audit
+.PHONY: help venv fast demo test test-twice check format bench bench-bulk bench-sick bench-shards bench-customers bench-shared bench-urgent soak fuzz lock lowest licences install uninstall clean audit
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-# The versions of the locks: a clone installs the same today and in a year.
-VERSIONS := $(VENV)/versions.txt
+# What the locks name, and nothing else: a clone installs the same today and in a year. They are complete, so nothing is
+# resolved; what has to be built is built with the setuptools of the lock.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+LOCKED := $(INSTALL) --require-hashes --requirement
+NOT_INSTALLED := { echo 'Not installed. If a hash does not match, or is missing: "Dependencies" in CONTRIBUTING.md says what to do.' >&2; exit 1; }
 
-$(STAMP): setup.cfg pyproject.toml requirements/dev.txt requirements/fast.txt
+$(STAMP): setup.cfg pyproject.toml requirements/dev.txt
 	$(PYTHON) -c 'import sys; sys.exit("shardworker needs Python 3.11 or newer; found " + sys.version.split()[0] + ". Try: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	sed -n 's/^\([a-z].*\) \\$$/\1/p' requirements/dev.txt requirements/fast.txt > $(VERSIONS)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VERSIONS) --editable '.[dev]'
+	$(LOCKED) requirements/dev.txt || $(NOT_INSTALLED)
+	$(INSTALL) --no-build-isolation --editable .
 	touch $(STAMP)
 
 venv: $(STAMP)  ## Make the virtual environment .venv and install everything into it, to work on the project.
+
+fast: $(STAMP)  ## Install the extra `fast` into it too; mysqlclient is compiled (apt-get install libmariadb-dev pkg-config gcc).
+	$(LOCKED) requirements/fast.txt --no-build-isolation || $(NOT_INSTALLED)
 
 demo: $(STAMP)  ## Run the main job, whole, on this machine: no AWS, no server. Or on a broker: QUEUE=amqp://...
 	@$(BIN)/shardworker demo $(if $(QUEUE),--queue '$(QUEUE)')
@@ -62,6 +68,9 @@ lock:  ## Write requirements/: exact versions with hashes, as setup.cfg allows. 
 
 audit:  ## Ask which of the locked dependencies have known vulnerabilities; needs the network.
 	requirements/audit.sh
+
+lowest:  ## Run tests/unit with the oldest versions that setup.cfg allows; needs the network.
+	requirements/lowest.sh --numprocesses $(TEST_PROCESSES)
 
 licences: $(STAMP)  ## Write docs/licences.md from what is installed.
 	$(BIN)/python -m tests.support.licences > docs/licences.md

@@ -155,7 +155,7 @@ def mariadb_or_skip() -> Programs:
 def mysqlclient_or_skip() -> None:
     """Skip the test if the driver mysqlclient is not installed; fail where it must be."""
     if importlib.util.find_spec("MySQLdb") is None:
-        skip_or_fail("the driver mysqlclient is not installed (pip install -e '.[fast]')")
+        skip_or_fail("the driver mysqlclient is not installed (make fast)")
 
 
 @contextmanager
