@@ -41,7 +41,7 @@ def test_sql_stays_in_the_shards_and_in_the_sql_transport() -> None:
 
 
 def test_no_module_hides_what_its_package_offers() -> None:
-    """`handlers.csv_rows` is a function: a file of that name would take its place as soon as it is imported."""
+    """`handlers.csv_rows` is a function: a file of that name would take its place once it is imported."""
     modules = {path.stem for path in (ROOT / "handlers").glob("*.py")}
 
     assert modules.isdisjoint(handlers.__all__)
