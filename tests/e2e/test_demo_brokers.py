@@ -21,7 +21,7 @@ from worker.cli import build_app
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 110.0
 KEYS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
-LETTERS = 50
+LETTERS = 47
 
 
 @pytest.fixture(params=["sqs", "amqp", "redis"])
