@@ -10,7 +10,6 @@ from msgspec import UNSET, UnsetType
 from handlers.csv_blocks import BLOCK_BYTES, RECORD_BYTES_MAXIMUM, CsvBlock, ReadWhole
 from handlers.csv_row_pattern import CsvRows, count_records
 from handlers.json_blocks import JsonBlock
-from handlers.json_row_pattern import JsonRows
 from handlers.row_files import CsvFile
 from handlers.row_model import UNREADABLE, RowField, RowModel
 from handlers.table_rows import TableRow
@@ -111,40 +110,9 @@ class _JsonTexts:
         self._rules = loader.rules
         self._owner = model.owner
         self._decode = msgspec.json.Decoder(self._struct()).decode
-        self._names: tuple[str, ...] = ()
-        self._lines: JsonRows | None = None
 
     def columns(self, block: JsonBlock) -> Columns | None:
         """The block's lines by column; None where not all are surely right."""
-        return self._alike(block) or self._one_by_one(block)
-
-    def _alike(self, block: JsonBlock) -> Columns | None:
-        """The columns of lines that all look like the first one."""
-        names, text = _names_in(block.data.partition(b"\n")[0]), _text_of(block.data)
-        if names != self._names:
-            self._names, self._lines = names, self._lines_with(names)
-        columns = None if text is None or self._lines is None else self._lines.columns(text)
-        if not columns:
-            return None
-        texts: dict[str, Texts] = {}
-        for name, column in zip(names, columns, strict=True):
-            told = self._rules[name].told(column)
-            if told is None:
-                return None
-            texts[name] = told
-        return _owned(texts, len(columns[0]), self._owner)
-
-    def _lines_with(self, names: tuple[str, ...]) -> JsonRows | None:
-        fields = [field for field in self._fields if field.name in names or field.required]
-        known = {field.name: (field, self._rules.get(field.name)) for field in fields}
-        if not names or known.keys() != set(names) or any(field.is_configured for field in fields):
-            return None
-        rules = [known[name] for name in names]
-        if any(rule is None or not JsonRows.can_read(rule) for _, rule in rules):
-            return None
-        return JsonRows([(field, rule) for field, rule in rules if rule is not None])
-
-    def _one_by_one(self, block: JsonBlock) -> Columns | None:
         try:
             rows = list(map(self._decode, filter(None, block.data.split(b"\n"))))
         except UNREADABLE:
@@ -184,13 +152,6 @@ class _JsonTexts:
             values = [None if value is UNSET else value for value in values]
         texts = values if rule.kind in READ_AS_TEXT else values_as_texts(values, rule.kind)
         return None if texts is None else rule.checked(texts)
-
-
-def _names_in(line: bytes) -> tuple[str, ...]:
-    try:
-        return tuple(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
-    except UNREADABLE:
-        return ()
 
 
 def _owned(texts: dict[str, Texts], count: int, owner: tuple[str, Any] | None) -> Columns | None:
