@@ -255,7 +255,7 @@ class TestElsewhere:
         """By the variable that all AWS programs heed."""
         site = make_site()
         disabled = {"AWS_EC2_METADATA_DISABLED": "true"}
-        disabled["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = site.metadata.endpoint
+        disabled["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = site.metadata.endpoint_url
 
         assert run_watcher(site.world.settings, disabled, Clock()) == 79
         assert site.metadata.tokens_given == 0

@@ -16,7 +16,7 @@ from tests.faults.test_sick_shard import heal, sicken
 from tests.support.logging_state import logging_restored
 from tests.support.private_server import free_port, free_ports
 from tests.support.world import WorkerProcess, World, job, wait_until
-from tests.support.worlds import MakeWorld
+from tests.support.worlds import MakeWorld, embedded
 from worker.cli import build_app
 from worker.metrics.names import METRICS
 
@@ -65,12 +65,8 @@ def stats(world: World) -> dict[str, Any]:
 
 @pytest.fixture
 def sql_world(tmp_path: Path) -> Iterator[World]:
-    requests, responses, failures = (
-        f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "responses", "failures")
-    )
-    world = World(tmp_path, requests, responses, failures, {"concurrency": "2"})
-    yield world
-    world.close()
+    with embedded(tmp_path, concurrency="2") as world:
+        yield world
 
 
 def test_a_worker_tells_of_its_work_of_a_shard_that_is_away_and_that_it_leaves(

@@ -7,18 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.world import WorkerProcess, World, job, wait_until
+from tests.support.worlds import embedded
 
 LIMIT = '[rate_limits.customers]\nc-1 = "1/d"\n'
 
 
 @pytest.fixture(name="world")
 def make_world(tmp_path: Path) -> Iterator[World]:
-    requests, responses, failures = (
-        f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "responses", "failures")
-    )
-    world = World(tmp_path, requests, responses, failures, options={"extra": LIMIT})
-    yield world
-    world.close()
+    with embedded(tmp_path, extra=LIMIT) as world:
+        yield world
 
 
 def statuses(world: World) -> dict[str, str]:

@@ -14,6 +14,7 @@ from shards.engines import Shards
 from shards.inbox import create_inbox
 from tests.support.service_manager import FakeServiceManager
 from tests.support.world import CUSTOMERS, ORDERS, WorkerProcess, World, job, wait_until
+from tests.support.worlds import embedded
 
 STEPS = [
     ("concurrency = 4", "concurrency = 1"),
@@ -32,12 +33,8 @@ STEPS = [
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    requests, responses, failures = (
-        f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "responses", "failures")
-    )
-    world = World(tmp_path, requests, responses, failures, options={"extra": 'level = "info"'})
-    yield world
-    world.close()
+    with embedded(tmp_path, extra='level = "info"') as world:
+        yield world
 
 
 def change(world: World, before: str, after: str) -> None:

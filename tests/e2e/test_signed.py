@@ -16,6 +16,7 @@ from tests.support.signed_letters import KEY, OTHER_KEY, key_files, signed
 from tests.support.symfony_letters import CLASS, HEADERS, from_symfony, key_file
 from tests.support.symfony_letters import KEY as SYMFONY_KEY
 from tests.support.world import World, job
+from tests.support.worlds import embedded
 from worker.transports.base import Message
 
 SECTION = """
@@ -34,14 +35,10 @@ sign_key_files = ["{symfony_key}"]
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    requests, responses, failures = (
-        f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "responses", "failures")
-    )
     symfony_key = key_file(tmp_path, SYMFONY_KEY, "symfony")
     extra = SECTION.format(keys=json.dumps(key_files(tmp_path, KEY)), symfony_key=symfony_key)
-    world = World(tmp_path, requests, responses, failures, {"extra": extra, "retry": "max_attempts = 1"})
-    yield world
-    world.close()
+    with embedded(tmp_path, extra=extra, retry="max_attempts = 1") as world:
+        yield world
 
 
 def order(number: int, **fields: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from config.headers import read_own_header
 from config.stamps import Stamps
 from tests.support.symfony_letters import CLASS, HEADERS, KEY, from_symfony, headers_of, key_file
 from tests.support.world import WorkerProcess, World, job, wait_until
+from tests.support.worlds import embedded
 from worker.symfony.signing import is_signed_right
 from worker.transports.base import Message
 
@@ -30,13 +31,8 @@ sign_key_files = ["{key}"]
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    requests, responses, failures = (
-        f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "responses", "failures")
-    )
-    extra = SECTION.format(key=key_file(tmp_path))
-    world = World(tmp_path, requests, responses, failures, options={"extra": extra})
-    yield world
-    world.close()
+    with embedded(tmp_path, extra=SECTION.format(key=key_file(tmp_path))) as world:
+        yield world
 
 
 def import_job(order_no: int, key: bytes | None) -> Message:

@@ -8,18 +8,15 @@ import pytest
 from tests.support.crash_worker import Death, Order, exit_status, kill, start
 from tests.support.rejected_files import IMPORT, MIXED, import_job, put_beside
 from tests.support.world import World, wait_until
+from tests.support.worlds import embedded
 
 KILLED = -9
 
 
 @pytest.fixture(name="world")
 def make_world(tmp_path: Path) -> Iterator[World]:
-    requests, responses, failures = (
-        f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "responses", "failures")
-    )
-    world = World(tmp_path, requests, responses, failures, options={"extra": IMPORT, "lease": "3s"})
-    yield world
-    world.close()
+    with embedded(tmp_path, extra=IMPORT, lease="3s") as world:
+        yield world
 
 
 def test_a_worker_killed_after_it_put_the_file_and_before_its_commit(world: World) -> None:

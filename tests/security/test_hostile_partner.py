@@ -13,6 +13,7 @@ import pytest
 
 from config.headers import read_own_header
 from tests.support.world import World, job
+from tests.support.worlds import embedded
 
 POINTER = "software.amazon.payloadoffloading.PayloadS3Pointer"
 SECRET = b"order_no,note\n4711,a secret of acme\n"
@@ -116,11 +117,12 @@ def _attack(world: World, attack: str, fields: Fields) -> dict[str, Any]:
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Attacked:
     """A worker to which a partner sent all of it, between two jobs that are in order."""
     directory = tmp_path_factory.mktemp("attacked")
-    queues = f"sql://{directory}/queues.db?queue"
-    world = World(
-        directory, f"{queues}=requests", f"{queues}=responses", f"{queues}=failures", {"extra": MALLORY}
-    )
-    _lay_out(directory / "bucket")
+    with embedded(directory, extra=MALLORY) as world:
+        return _outcome(world)
+
+
+def _outcome(world: World) -> Attacked:
+    _lay_out(world.directory / "bucket")
     jobs = [_attack(world, attack, fields) for attack, (_, fields) in {**REJECTED, **FAILED}.items()]
     bodies = [body for _, body in UNREADABLE.values()]
     honest = [_honest("before", 1, INJECTION), _honest("after", 2, FORMULA)]
@@ -129,7 +131,6 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Attacked:
     assert worker.wait() == 0
     buried = [read_own_header(one.headers).code for one in world.dead_letters()]
     results = {result["job_id"]: result for result in world.results()}
-    world.close()
     return Attacked(world, results, buried, worker.log_path.read_text())
 
 

@@ -1,13 +1,12 @@
 """The soak's buckets: as much of S3 over HTTP as the worker asks for, with requests that fail."""
 
-import threading
 import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from tests.soak.fate import ObjectFates, ObjectTrouble
+from tests.support.serving import Serving
 
 SLOW_SECONDS: Final = 0.5
 REFUSALS: Final[dict[ObjectTrouble, tuple[int, str]]] = {
@@ -16,30 +15,14 @@ REFUSALS: Final[dict[ObjectTrouble, tuple[int, str]]] = {
 }
 
 
-class Buckets:
+class Buckets(Serving):
     """Objects by bucket and key, at `endpoint_url`."""
 
     def __init__(self, seed: int) -> None:
         self.objects: dict[tuple[str, str], bytes] = {}
         self.fates = ObjectFates(seed)
         self.troubles: Counter[str] = Counter()
-        self._server = QuietServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    @property
-    def endpoint_url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(QuietServer(("127.0.0.1", 0), self._handler()))
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         buckets = self

@@ -43,7 +43,7 @@ class WatcherThread(LogFile):
         settings = site.world.settings
         configure_logging(settings.logging, self._log)
         self._events = LifeEvents()
-        outlook = Outlook(Metadata(site.metadata.endpoint))
+        outlook = Outlook(Metadata(site.metadata.endpoint_url))
         machine = Machine(site.auto_scaling.instance_id, REGION)
         watcher = Watcher(settings, outlook, machine, self._events, Clock())
         self._thread = threading.Thread(target=watcher.run, name="watcher", daemon=True)
@@ -92,7 +92,7 @@ class Ec2Site:
         variables = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.metadata.endpoint,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.metadata.endpoint_url,
             **self.auto_scaling.environment(),
             **environment,
         }

@@ -5,8 +5,9 @@ import threading
 from collections import Counter
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.support.serving import Serving
 
 INSTANCE_ID = "i-0123456789abcdef0"
 REGION = "eu-west-1"
@@ -16,7 +17,7 @@ REBALANCE = "events/recommendations/rebalance"
 ROOT = "/latest/meta-data/"
 
 
-class FakeMetadata:
+class FakeMetadata(Serving):
     """The service, in a thread of its own, as a context manager. What is not among `values` is a 404.
 
     `reads` counts the values asked for with a good token; `tokens` those that are good at the moment.
@@ -32,13 +33,7 @@ class FakeMetadata:
         self.answers = threading.Event()
         self.answers.set()
         self._failing: Counter[str] = Counter()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *given: Handler(self, *given))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    @property
-    def endpoint(self) -> str:
-        """For `AWS_EC2_METADATA_SERVICE_ENDPOINT`."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), lambda *given: Handler(self, *given)))
 
     def aim_at(self, state: str) -> None:
         """The group's target state for the machine."""
@@ -83,17 +78,6 @@ class FakeMetadata:
         token = f"token-{self.tokens_given}"
         self.tokens.add(token)
         return 200, token
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 class Handler(BaseHTTPRequestHandler):

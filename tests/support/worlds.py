@@ -1,6 +1,7 @@
 """Worlds as fixtures, on the embedded queue and on SQS: for tests that run the daemon as a process."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,15 @@ from tests.support.sqs_server import SqsServer
 from tests.support.world import World
 
 MakeWorld = Callable[..., World]
+
+
+@contextmanager
+def embedded(directory: Path, **options: str) -> Iterator[World]:
+    """A world on the embedded queue; options go into its configuration. It is closed at the end."""
+    queue = f"sql://{directory}/queues.db?queue"
+    world = World(directory, f"{queue}=requests", f"{queue}=responses", f"{queue}=failures", options)
+    yield world
+    world.close()
 
 
 @pytest.fixture(params=["sql", "sqs"])
@@ -48,9 +58,5 @@ def world(make_world: MakeWorld) -> World:
 @pytest.fixture
 def embedded_world(tmp_path: Path) -> Iterator[World]:
     """A world with the defaults on the embedded queue alone: for what no transport has a part in."""
-    requests, responses, failures = (
-        f"sql://{tmp_path}/queues.db?queue={name}" for name in ("requests", "responses", "failures")
-    )
-    world = World(tmp_path, requests, responses, failures)
-    yield world
-    world.close()
+    with embedded(tmp_path) as world:
+        yield world

@@ -40,7 +40,7 @@ class Machine:
         metadata.aim_at("InService")
         variables = {
             **group.environment(),
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint_url,
             "SHARDWORKER__WORKER__STATE_DIRECTORY": STATE_DIRECTORY,
         }
         directory = world.world.directory

@@ -17,7 +17,7 @@ def service() -> Iterator[FakeMetadata]:
 
 def test_a_value_is_read_with_a_token_that_is_asked_for_once(service: FakeMetadata) -> None:
     """Version 2 only: no value without a token, one token for many values."""
-    metadata = Metadata(service.endpoint)
+    metadata = Metadata(service.endpoint_url)
 
     assert [metadata.get("instance-id") for _ in range(3)] == [INSTANCE_ID] * 3
     assert service.tokens_given == 1
@@ -25,7 +25,7 @@ def test_a_value_is_read_with_a_token_that_is_asked_for_once(service: FakeMetada
 
 def test_a_token_that_is_good_no_more_is_replaced(service: FakeMetadata) -> None:
     """After six hours, or when the service forgot it."""
-    metadata = Metadata(service.endpoint)
+    metadata = Metadata(service.endpoint_url)
     metadata.get("instance-id")
     service.forget_tokens()
 
@@ -35,13 +35,13 @@ def test_a_token_that_is_good_no_more_is_replaced(service: FakeMetadata) -> None
 
 def test_what_is_not_there_is_nothing(service: FakeMetadata) -> None:
     """A 404 is an answer: no group, no notice."""
-    assert Metadata(service.endpoint).get("spot/instance-action") is None
+    assert Metadata(service.endpoint_url).get("spot/instance-action") is None
 
 
 def test_an_error_is_no_answer(service: FakeMetadata) -> None:
     """It must not be taken for the absence of a notice, and the next read can succeed."""
     service.fail("instance-id", 1)
-    metadata = Metadata(service.endpoint)
+    metadata = Metadata(service.endpoint_url)
 
     with pytest.raises(MetadataUnavailable, match="instance-id was answered with status 500"):
         metadata.get("instance-id")
@@ -53,7 +53,7 @@ def test_a_service_that_is_switched_off_says_so(service: FakeMetadata) -> None:
     service.is_switched_off = True
 
     with pytest.raises(MetadataUnavailable, match="status 403: the metadata service is switched off here"):
-        Metadata(service.endpoint).get("instance-id")
+        Metadata(service.endpoint_url).get("instance-id")
 
 
 def test_nobody_there_is_no_answer() -> None:
@@ -67,7 +67,7 @@ def test_no_proxy_is_asked(service: FakeMetadata, monkeypatch: pytest.MonkeyPatc
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
 
-    assert Metadata(service.endpoint).get("instance-id") == INSTANCE_ID
+    assert Metadata(service.endpoint_url).get("instance-id") == INSTANCE_ID
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_all_three_are_read(service: FakeMetadata) -> None:
     service.aim_at("InService")
     service.announce_interruption(NOON, "hibernate")
     service.recommend_rebalance(NOON)
-    outlook = Outlook(Metadata(service.endpoint))
+    outlook = Outlook(Metadata(service.endpoint_url))
 
     assert outlook.look() is None
     assert outlook.notices == Notices("InService", SpotNotice("hibernate", NOON), Rebalance(NOON))
@@ -33,7 +33,7 @@ def test_all_three_are_read(service: FakeMetadata) -> None:
 @pytest.mark.parametrize("path", [STATE, SPOT, REBALANCE])
 def test_what_cannot_be_read_keeps_its_value_and_hides_nothing_else(service: FakeMetadata, path: str) -> None:
     """One path that fails for ever must not hide that the machine is taken."""
-    outlook = Outlook(Metadata(service.endpoint))
+    outlook = Outlook(Metadata(service.endpoint_url))
     service.aim_at("Standby")
     service.announce_interruption(NOON)
     service.recommend_rebalance(NOON)
@@ -55,7 +55,7 @@ def test_a_notice_that_cannot_be_understood_is_a_fault_and_no_notice(
 ) -> None:
     """It is told, and read again."""
     service.values[SPOT] = text
-    outlook = Outlook(Metadata(service.endpoint))
+    outlook = Outlook(Metadata(service.endpoint_url))
     fault = outlook.look()
 
     assert fault is not None

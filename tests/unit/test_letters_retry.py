@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.headers import OWN_ATTRIBUTE, OwnHeader, read_own_header
+from config.job import RUN_MAXIMUM
 from tests.support.fakes import NOON, ManualTime, MemoryStore, delivery_of
 from tests.support.jobs import held_of, job_fields
 from tests.support.memory_queue import MemoryPlace, MemoryTransport
@@ -17,7 +18,7 @@ from tests.support.settling import REASON, Office, answer
 from worker.claim_check import is_pointer, resolve
 from worker.conclusion import Bury, Reason
 from worker.folding import unfold
-from worker.letters import RUN_MAXIMUM, CannotRetry, Letters, TooLarge
+from worker.letters import CannotRetry, Letters, TooLarge
 from worker.transports.base import Attribute, Delivery, Message
 from worker.transports.limits import MESSAGE_BYTES_MAXIMUM, message_fault, message_size
 

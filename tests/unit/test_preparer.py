@@ -97,6 +97,7 @@ def test_what_one_receive_brought_goes_to_all_threads_at_once() -> None:
     with desk_of(3) as desk:
         desk.preparer.put([delivery(name, 0) for name in ("one", "two", "three")])
         desk.wait_for(desk.taken, 3)
+        assert sorted(desk.taken) == ["one", "three", "two"]
         desk.end("one", "two", "three")
 
 
