@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from handlers.csv_blocks import BLOCK_BYTES, RECORD_BYTES_MAXIMUM, CsvBlock, ReadWhole
 from handlers.csv_row_pattern import CsvRows, count_records
 from handlers.json_blocks import JsonBlock
+from handlers.row_bytes import ended
 from handlers.row_files import CsvFile
 from handlers.row_model import UNREADABLE, RowField, RowModel
 from handlers.table_rows import TableRow
@@ -39,7 +40,8 @@ def csv_columns(file: CsvFile[TableRow], model: RowModel[TableRow], loader: Bloc
     ways = [texts.as_csv, texts.as_texts] if can_stay else [texts.as_texts]
 
     def read(data: bytes) -> Columns | None:
-        return next(filter(None, (way(data) for way in ways)), None)
+        lines = ended(data)
+        return next(filter(None, (way(lines) for way in ways)), None)
 
     # a text for each value takes many times the room that it has in the file
     file.read_whole_by(read, RECORD_BYTES_MAXIMUM if can_stay else BLOCK_BYTES)
@@ -77,9 +79,8 @@ class _CsvTexts:
         text = _text_of(data)
         if text is None or not self._rows.are_right(text):
             return None
-        ended = data if data.endswith(b"\n") else data + b"\n"
-        csv = CsvText(ended, self._separator, self._nullable, self._counted)
-        return Columns(self._names, count_records(csv.data), csv=csv)
+        csv = CsvText(data, self._separator, self._nullable, self._counted)
+        return Columns(self._names, count_records(data), csv=csv)
 
     def as_texts(self, data: bytes) -> Columns | None:
         """The lines as columns; None where they are not surely right."""
@@ -98,10 +99,9 @@ class _CsvTexts:
 
 def _text_of(data: bytes) -> str | None:
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError:
         return None
-    return text if text.endswith("\n") else f"{text}\n"
 
 
 class _JsonTexts:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from handlers.array_patterns import csv_pattern
 from handlers.block_arrays import ArrayColumn, Doubtful, Owner, array_columns, as_columns, fits, owner_of
 from handlers.csv_blocks import ReadWhole
+from handlers.row_bytes import ended
 from handlers.row_files import CsvFile
 from handlers.row_model import RowModel
 from handlers.table_rows import TableRow
@@ -49,11 +50,11 @@ class _CsvArrays:
     def read(self, data: bytes) -> Columns | None:
         import pyarrow as pa
 
-        ended = data if data.endswith(b"\n") else data + b"\n"
+        lines = ended(data)
         try:
-            if not fits(ended, self._pattern):
+            if not fits(lines, self._pattern):
                 return None
-            return as_columns(self._columns, self._table(ended), self._owner)
+            return as_columns(self._columns, self._table(lines), self._owner)
         except (pa.ArrowException, Doubtful):
             return None
 

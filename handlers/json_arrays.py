@@ -13,6 +13,7 @@ import msgspec
 from handlers.array_patterns import json_pattern
 from handlers.block_arrays import ArrayColumn, Doubtful, Owner, array_columns, as_columns, fits, owner_of
 from handlers.json_blocks import JsonBlock
+from handlers.row_bytes import ended
 from handlers.row_model import UNREADABLE, RowModel
 from handlers.table_rows import TableRow
 from shards.column_blocks import Columns
@@ -20,7 +21,8 @@ from shards.column_texts import Kind, TextRule
 
 ReadJson = Callable[[JsonBlock], Columns | None]
 
-READ_AS_TEXT: Final[frozenset[Kind]] = frozenset({"date", "datetime", "zoned"})
+CAST_FROM_TEXT: Final[frozenset[Kind]] = frozenset({"date", "datetime", "zoned"})
+"""What is read as texts, and made values of its type afterwards."""
 TRUTHS: Final = frozenset({b"true", b"false"})
 UNREAD: Final[Kind] = "time"
 """Pyarrow makes no times of texts but in CSV."""
@@ -51,7 +53,7 @@ class _JsonArrays:
     def read(self, block: JsonBlock) -> Columns | None:
         import pyarrow as pa
 
-        data = block.data if block.data.endswith(b"\n") else block.data + b"\n"
+        data = ended(block.data)
         lines = self._lines_like(data[: data.find(b"\n")])
         if lines is None:
             return None
@@ -95,7 +97,7 @@ class _Lines:
 
         self._columns = columns
         self._pattern = json_pattern(columns)
-        types = [pa.string() if column.rule.kind in READ_AS_TEXT else column.type for column in columns]
+        types = [pa.string() if column.rule.kind in CAST_FROM_TEXT else column.type for column in columns]
         names = [column.field.name for column in columns]
         self._parse = json.ParseOptions(
             explicit_schema=pa.schema(list(zip(names, types, strict=True))), unexpected_field_behavior="error"

@@ -54,6 +54,11 @@ def is_utf8(encoding: str) -> bool:
     return codecs.lookup(encoding).name in {"utf-8", "utf-8-sig"}
 
 
+def ended(lines: bytes) -> bytes:
+    """The lines, the last one with its newline, too."""
+    return lines if lines.endswith(b"\n") else lines + b"\n"
+
+
 class _Unpacked(io.BufferedIOBase):
     """What gzip packed, and not a byte more than there may be."""
 
