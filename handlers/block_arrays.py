@@ -8,13 +8,12 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from handlers.csv_blocks import FIELD_CHARACTERS_MAXIMUM
 from handlers.row_model import RowField, RowModel
 from handlers.table_rows import TableRow
 from shards.column_blocks import Columns
 from shards.column_texts import Kind, TextRule
 
-FIELD_BYTES_MAXIMUM: Final = 131_072
-"""Python's own reader of CSV takes no longer field; where there may be one, it decides."""
 DECIMAL_DIGITS_MAXIMUM: Final = 38
 INTEGER_BITS: Final = (16, 32, 64)
 ALIASES: Final[Mapping[Kind, str]] = MappingProxyType(
@@ -167,14 +166,14 @@ def _check_text(array: Any, rule: TextRule) -> None:
     import pyarrow.compute as pc
 
     longest = pc.max(pc.binary_length(array)).as_py() or 0
-    if longest > FIELD_BYTES_MAXIMUM:
+    # a text has no more characters than bytes
+    if longest > FIELD_CHARACTERS_MAXIMUM:
         raise Doubtful
     if rule.choices is not None:
         if not _all(pc.is_in(array.drop_null(), pa.array(sorted(rule.choices)))):
             raise Doubtful
         return
     maximum = rule.characters_maximum
-    # a text has no more characters than bytes
     if maximum is not None and longest > maximum and pc.max(pc.utf8_length(array)).as_py() > maximum:
         raise Doubtful
 

@@ -11,6 +11,8 @@ from shards.column_blocks import Columns
 
 RECORD_BYTES_MAXIMUM: Final = 2**20
 BLOCK_BYTES: Final = 2**19
+FIELD_CHARACTERS_MAXIMUM: Final = 131_072
+"""Python's own reader takes no longer field; where there may be one, it decides."""
 SEPARATOR: Final = ","
 HEADER_ROW: Final = 1
 DOUBLED: Final = b"\x02"

@@ -4,11 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from handlers.csv_blocks import FIELD_CHARACTERS_MAXIMUM
 from handlers.row_model import RowField
 from shards.column_texts import TextRule, Texts
 
-FIELD_CHARACTERS_MAXIMUM: Final = 131_072
-"""Python's own reader takes no longer field; where there is one, it decides."""
 PIECE_CHARACTERS: Final = 1024
 QUOTE: Final = '"'
 NO_SEPARATORS: Final = frozenset("-+.: '\\")
@@ -24,8 +23,8 @@ class CsvRows:
     def __init__(self, fields: Sequence[tuple[RowField, TextRule]], separator: str) -> None:
         patterns = [_field_pattern(field, rule, separator) for field, rule in fields]
         between = re.escape(separator)
-        # an empty line is no row, even where a row of one field could look like it
         unaided = [_field_pattern(field, rule.unaided(), separator) for field, rule in fields]
+        # an empty line is no row, even where a row of one field could look like it
         row = "(?!\r?\n)" + between.join(f"(?:{pattern})" for pattern in unaided)
         cells = "(?!\r?\n)" + between.join(f"({pattern})" for pattern in patterns)
         self._rows = re.compile(f"(?:{row}\n)*+|(?:{row}\r\n)*+")
