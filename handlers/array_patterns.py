@@ -13,6 +13,7 @@ import msgspec
 
 from handlers.block_arrays import ArrayColumn
 from shards.column_texts import Kind
+from shards.text_patterns import ZONE
 
 JSON_TEXT: Final = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u0{0,3}[1-9a-fA-F]))*"'
 """Any text but one with a NUL; pyarrow itself refuses what is no escape, and half of a pair of surrogates."""
@@ -25,7 +26,7 @@ PATTERNS: Final[Mapping[Kind, str]] = MappingProxyType(
         "decimal": r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?",
         "date": DAY,
         "datetime": f"{DAY}[T ]{CLOCK}",
-        "zoned": f"{DAY}[T ]{CLOCK}(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])",
+        "zoned": f"{DAY}[T ]{CLOCK}{ZONE}",
     }
 )
 """What pyarrow would also take in other forms; how large a number is, and how many digits, it judges itself.
