@@ -163,10 +163,9 @@ def _columns_of(file: RowFile[TableRow], model: RowModel[TableRow], loader: Bloc
 def _csv_columns(file: CsvFile[TableRow], model: RowModel[TableRow], loader: BlockLoader) -> ColumnsOf | None:
     from_texts = csv_columns(file, model, loader)
     read = csv_arrays(file, model, loader.rules) if loader.takes_arrays else None
-    if read is None or from_texts is None:
-        return from_texts
-    file.read_whole_by(read)
-    return lambda block: block.columns or from_texts(block)
+    if read is not None and from_texts is not None:
+        file.read_whole_by(read)
+    return from_texts
 
 
 def _ahead(blocks: Iterator[Ready]) -> Generator[Ready, None, None]:

@@ -32,7 +32,7 @@ class RowSender:
     transaction can follow.
     """
 
-    def __init__(self, connection: Connection, table: TableClause, conflict: Conflict | None = None) -> None:
+    def __init__(self, connection: Connection, table: TableClause, conflict: Conflict | None) -> None:
         self._connection = connection
         self._table = table
         self._conflict = conflict
@@ -94,6 +94,7 @@ class RowSender:
     def _send(self, rows: Sequence[Row], options: Mapping[str, Any] | None = None) -> int:
         """Send the rows; how many the database took, which is known where rows may be there already."""
         conflict = self._conflict
+        options = COUNTED if conflict else options
         taken = 0
         # A statement takes its columns from its first row and would drop further ones of later rows: each run
         # of rows with the same columns is a statement of its own.
@@ -101,7 +102,6 @@ class RowSender:
             statement = _insertion_into(
                 self._table, self._dialect, tuple(names) if conflict else (), conflict
             )
-            options = COUNTED if conflict else options
             done = self._connection.execute(statement, list(alike), execution_options=options)
             taken += done.rowcount if conflict else 0
         return taken
