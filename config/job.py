@@ -11,12 +11,14 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from config import text
 
+RUN_MAXIMUM: Final = 2_147_483_647
+
 JobId = Annotated[str, Meta(pattern=text.JOB_ID)]
 PartnerId = Annotated[str, Meta(pattern=text.PARTNER_ID)]
 CustomerId = Annotated[str, Meta(pattern=text.CUSTOMER_ID)]
 JobType = Annotated[str, Meta(pattern=text.JOB_TYPE)]
 CorrelationId = Annotated[str, Meta(pattern=text.CORRELATION_ID)]
-Run = Annotated[int, Meta(ge=1, le=2_147_483_647)]
+Run = Annotated[int, Meta(ge=1, le=RUN_MAXIMUM)]
 Timestamp = Annotated[datetime, Meta(tz=True)]
 
 

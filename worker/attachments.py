@@ -51,7 +51,10 @@ def _nothing_to_remove() -> None:
 
 @dataclass(frozen=True, slots=True)
 class FetchedAttachments:
-    """What a job's attachments came to: by name, the files on disk and the faults of the others."""
+    """What a job's attachments came to: by name, the files on disk and the faults of the others.
+
+    `beside` opens the files that are put beside them; None where none was fetched.
+    """
 
     files: Mapping[str, LocalAttachment]
     faults: Mapping[str, AttachmentFault]

@@ -205,7 +205,7 @@ class Executor:
 
             return store.run(part.identity, work)
 
-        return within_middleware(self._middleware, part, transaction, self._dialect(part))
+        return within_middleware(self._middleware, part, transaction, self._shards)
 
     def _start(self, store: PartStore, part: Part, *, known: int) -> Outcome:
         if part.refusal is not None:

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from config.headers import OwnHeader, first_sent, read_own_header
+from config.job import RUN_MAXIMUM
 from config.settings import Settings
 from worker.claim_check import content_mark, is_pointer, offload, plain
 from worker.clock import Clock
@@ -28,7 +29,6 @@ ATTRIBUTES_MAXIMUM: Final = 10
 OWN_ATTRIBUTES: Final = 1
 OWN_ATTRIBUTES_OFFLOADED: Final = 2
 REASON_CHARACTERS_MAXIMUM: Final = 500
-RUN_MAXIMUM: Final = 2_147_483_647
 
 
 SignAgain = Callable[[Mapping[str, Attribute], OwnHeader, OwnHeader], OwnHeader]

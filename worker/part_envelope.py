@@ -3,18 +3,20 @@
 from collections.abc import Callable, Sequence
 
 from handlers.middleware import Middleware, PartEnvelope
+from shards.engines import Shards
 from shards.inbox import Outcome
-from worker.handler_call import names_of
+from worker.handler_call import names_of, shard_name
 from worker.job_in_hand import Part
 from worker.middleware import pass_through
 
 
 def within_middleware(
-    middleware: Sequence[Middleware], part: Part, transaction: Callable[[], Outcome], dialect: str
+    middleware: Sequence[Middleware], part: Part, transaction: Callable[[], Outcome], shards: Shards
 ) -> Outcome:
     """The outcome of the part's transaction, run inside its middleware; raises as `pass_through`."""
     if not middleware:
         return transaction()
+    dialect = shards.get(shard_name(part)).dialect
     return pass_through(middleware, part_envelope(part), transaction, dialect, names_of(part))
 
 

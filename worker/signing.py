@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from config.headers import TYPE_HEADER, OwnHeader
+from config.job import RUN_MAXIMUM
 
 VERSION: Final = "v1"
 PURPOSE: Final = f"shardworker-{VERSION}"
@@ -15,8 +16,6 @@ FORM: Final = re.compile(VERSION + r":([0-9a-f]{8}):([0-9]{1,11}):([0-9a-f]{64})
 KEY_ID_CHARACTERS: Final = 8
 OF_CLASS: Final = "class "
 """Before a class that is signed; no job type has a space, so that none can be taken for a class's name."""
-
-RUN_MAXIMUM: Final = 2_147_483_647
 
 
 class Key(NamedTuple):
@@ -73,7 +72,7 @@ def sign(content: Content, issued_at_seconds: int, key: Key) -> Signature:
 
 def read_signature(text: str | None) -> Signature | None:
     """The signature in the field; None where there is none, or what has another form."""
-    match = FORM.fullmatch(text or "")
+    match = None if text is None else FORM.fullmatch(text)
     return None if match is None else Signature(match[1], int(match[2]), match[3])
 
 

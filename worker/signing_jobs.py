@@ -9,7 +9,7 @@ from config.headers import OWN_ATTRIBUTE, OwnHeader, write_own_header
 from config.job import read_object
 from config.signing import Signing
 from config.symfony import Symfony
-from worker.signing import Content, Key, Signature, content_of, read_signature, run_of, sign
+from worker.signing import Content, Key, content_of, read_signature, run_of, sign
 from worker.signing_keys import BadSignature, read_key
 from worker.symfony.header_map import fold
 from worker.symfony.signatures import Signatures
@@ -185,5 +185,5 @@ def _asks_for_another_run(received: Received) -> bool:
 
 
 def _signed(received: Received, issued_at_seconds: int, key: Key) -> OwnHeader:
-    signature: Signature = sign(received.content, issued_at_seconds, key)
-    return msgspec.structs.replace(received.own, signature=str(signature))
+    signature = str(sign(received.content, issued_at_seconds, key))
+    return msgspec.structs.replace(received.own, signature=signature)

@@ -15,7 +15,7 @@ from shards.inbox import Outcome
 from shards.parts import StartedBefore
 from shards.trial import Trial
 from worker.gate import ALONE_PATIENCE_SECONDS, Gate
-from worker.handler_call import HandlerCall, Payload, shard_name
+from worker.handler_call import HandlerCall, Payload
 from worker.job_in_hand import Part
 from worker.part_envelope import within_middleware
 from worker.reports import Ended, GivenUp, Report
@@ -74,8 +74,7 @@ class TrialRun:
             body = self._trial(part).run(partial(self._work, part, payload))
             return Outcome("succeeded", part.identity.run, body)
 
-        dialect = self._shards.get(shard_name(part)).dialect
-        return within_middleware(self._middleware, part, transaction, dialect)
+        return within_middleware(self._middleware, part, transaction, self._shards)
 
     def _work(self, part: Part, payload: Payload, connection: PartConnection, changes: Changes) -> bytes:
         return self._handler_call.call(part, connection, payload.take(), changes=changes)
