@@ -94,11 +94,11 @@ def expected(wheel: Path) -> set[str]:
     return packages | {f"{data}/{path.name}" for path in (ROOT / "systemd").iterdir()}
 
 
-def environment(directory: Path, file: Path) -> Path:
-    """A virtual environment with the distribution and what it always asks for, and nothing else."""
+def environment(directory: Path, file: Path, *builders: str) -> Path:
+    """A virtual environment with the distribution, what it always asks for and what builds it."""
     links = directory / "dependencies"
     links.mkdir(parents=True)
-    for name in (name for name, brought_by in found().items() if brought_by == "always"):
+    for name in (*builders, *(name for name, brought_by in found().items() if brought_by == "always")):
         for source in {installed(name, path.parts[0]) for path in distribution(name).files or ()}:
             if ".." not in source.parts and source.name != "__pycache__":
                 (links / source.name).symlink_to(source)
@@ -106,7 +106,7 @@ def environment(directory: Path, file: Path) -> Path:
     (packages,) = directory.glob("environment/lib/python*/site-packages")
     (packages / "dependencies.pth").write_text(f"{links}\n")
     python = directory / "environment" / "bin" / "python"
-    run((*PIP, "--python", python, "install", "--no-index", "--no-deps", file), directory)
+    run((*PIP, "--python", python, "install", *OFFLINE, file), directory)
     run((*PIP, "--python", python, "check"), directory)
     return python.parent
 
@@ -131,6 +131,14 @@ def test_the_sdist_builds_the_same_wheel(wheel: Path, sdist: Path) -> None:
 
     assert contents(build_wheel(sdist, sdist.parent / "again")) == contents(wheel)
     assert folders.isdisjoint({"tests", "benchmarks", "examples", "demo"})
+
+
+def test_the_sdist_is_installed_alone(tmp_path: Path, sdist: Path) -> None:
+    """With setuptools, which builds it, and what its metadata asks for."""
+    programs = environment(tmp_path, sdist, "setuptools")
+    sample = next(tmp_path.glob("environment/lib/*/site-packages/config/samples/config.toml"))
+
+    assert "orders.insert" in run((programs / "shardworker", "handlers", "--config", sample), tmp_path)
 
 
 def test_the_wheel_works_alone(tmp_path: Path, wheel: Path) -> None:
