@@ -106,7 +106,7 @@ def as_columns(columns: Iterable[ArrayColumn], table: Any, owner: Owner | None) 
     import pyarrow as pa
 
     arrays = {
-        column.field.name: _checked(table.column(place).combine_chunks(), column)
+        column.field.name: _checked(_whole(table.column(place)), column)
         for place, column in enumerate(columns)
     }
     if owner is not None:
@@ -114,6 +114,11 @@ def as_columns(columns: Iterable[ArrayColumn], table: Any, owner: Owner | None) 
         arrays[name] = owner.array(arrays.get(name), table.num_rows)
     batch = pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
     return Columns(tuple(arrays), batch.num_rows, arrays=batch)
+
+
+def _whole(column: Any) -> Any:
+    # to combine the chunks copies a single one, too
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _arrow_type(rule: TextRule) -> Any:
@@ -139,10 +144,11 @@ def _integer_type(lowest: int, highest: int) -> Any:
 
 
 def _checked(array: Any, column: ArrayColumn) -> Any:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     if array.type != column.type:
-        array = array.cast(column.type)
+        array = array.cast(column.type, memory_pool=pa.system_memory_pool())
     match column.rule.kind:
         case "text":
             if array.null_count and not column.field.nullable:

@@ -64,4 +64,6 @@ class _CsvArrays:
 
         names = [column.field.name for column in self._columns]
         options = csv.ReadOptions(use_threads=False, column_names=names, block_size=len(data) + 1)
-        return csv.read_csv(pa.BufferReader(data), options, self._parse, self._convert)
+        return csv.read_csv(
+            pa.BufferReader(data), options, self._parse, self._convert, memory_pool=pa.system_memory_pool()
+        )

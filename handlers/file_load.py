@@ -1,13 +1,13 @@
 """Loading a file of rows into a table: blocks at once where they are surely right, else row by row."""
 
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import Connection
 
 from config.settings import InsertHandler
+from handlers.ahead import made_ahead
 from handlers.block_columns import csv_columns, json_columns
 from handlers.contract import LocalAttachment, PartContext
 from handlers.csv_arrays import csv_arrays
@@ -26,9 +26,14 @@ from shards.row_columns import can_load
 
 Form = Literal["csv", "json"]
 ColumnsOf = Callable[[Any], Columns | None]
+MakeReady = Callable[[Block], "Ready"]
 
-THREADS: Final = 1
+BLOCKS_AHEAD: Final = 1
 """One block is made ready while the one before it goes to the database; more would only hold more memory."""
+BLOCKS_AHEAD_OF_ARRAYS: Final = 2
+"""Pyarrow reads two at once: it needs no lock of Python's."""
+LINE_LENGTHS_OF_ARRAYS: Final = 2
+"""What pyarrow does once for each block costs more than a mebibyte's lines."""
 
 
 class LoadTarget(NamedTuple):
@@ -97,8 +102,8 @@ class _FileLoad:
     def run(self, file: RowFile[TableRow]) -> int:
         """Insert the file's rows; how many they are."""
         inserted = 0
-        # closed at once, whatever ends it: the other thread must not read from a file that is closed
-        with closing(_ahead(self._ready_blocks(file))) as blocks:
+        # closed at once, whatever ends it: the other threads must not read from a file that is closed
+        with closing(made_ahead(iter(file), self._made_ready_by(file), self._blocks_ahead)) as blocks:
             for ready in blocks:
                 inserted += self._take(ready, file)
                 if self._faults.are_full:
@@ -125,13 +130,22 @@ class _FileLoad:
             return None
         return open_loader(self._connection, self._table, self._types, self._conflict)
 
-    def _ready_blocks(self, file: RowFile[TableRow]) -> Iterator[Ready]:
+    @property
+    def _blocks_ahead(self) -> int:
+        has_arrays = self._loader is not None and self._loader.takes_arrays
+        return BLOCKS_AHEAD_OF_ARRAYS if has_arrays else BLOCKS_AHEAD
+
+    def _made_ready_by(self, file: RowFile[TableRow]) -> MakeReady:
         loader = self._loader
-        columns_of = None if loader is None else _columns_of(file, self._model, loader)
-        for block in file:
+        if loader is None:
+            return Ready
+        columns_of = _columns_of(file, self._model, loader)
+
+        def make_ready(block: Block) -> Ready:
             columns = None if columns_of is None else columns_of(block)
-            encoded = None if loader is None or columns is None else loader.encode(columns)
-            yield Ready(block, encoded, 0 if columns is None else columns.count)
+            return Ready(block) if columns is None else Ready(block, loader.encode(columns), columns.count)
+
+        return make_ready
 
     def _load(self, ready: Ready) -> bool:
         if self._faults:
@@ -157,6 +171,7 @@ def _columns_of(file: RowFile[TableRow], model: RowModel[TableRow], loader: Bloc
     from_arrays = json_arrays(model, loader.rules) if loader.takes_arrays else None
     if from_arrays is None:
         return from_texts
+    file.read_long_blocks(LINE_LENGTHS_OF_ARRAYS)
     return lambda block: from_arrays(block) or from_texts(block)
 
 
@@ -166,12 +181,3 @@ def _csv_columns(file: CsvFile[TableRow], model: RowModel[TableRow], loader: Blo
     if read is not None and from_texts is not None:
         file.read_whole_by(read)
     return from_texts
-
-
-def _ahead(blocks: Iterator[Ready]) -> Generator[Ready, None, None]:
-    """The blocks, each of which is made ready while the one before it is used."""
-    with ThreadPoolExecutor(THREADS, "shardworker-rows") as threads:
-        coming = threads.submit(next, blocks, None)
-        while (ready := coming.result()) is not None:
-            coming = threads.submit(next, blocks, None)
-            yield ready

@@ -20,6 +20,8 @@ from shards.column_blocks import Columns
 from shards.column_texts import Kind, TextRule
 
 ReadJson = Callable[[JsonBlock], Columns | None]
+Look = tuple[tuple[str, bool], ...]
+"""The names in a line, and whether each one's value is `true` or `false`."""
 
 CAST_FROM_TEXT: Final[frozenset[Kind]] = frozenset({"date", "datetime", "zoned"})
 """What is read as texts, and made values of its type afterwards."""
@@ -46,9 +48,8 @@ class _JsonArrays:
         self._rules = rules
         self._owner = owner
         self._first_line = msgspec.json.Decoder(dict[str, msgspec.Raw])
-        self._look: dict[str, bool] = {}
-        """The names in a line, and whether each one's value is `true` or `false`."""
-        self._lines: _Lines | None = None
+        self._known: tuple[Look, _Lines | None] = ((), None)
+        """What the lines before were like; one value, since two threads make blocks ready."""
 
     def read(self, block: JsonBlock) -> Columns | None:
         import pyarrow as pa
@@ -64,12 +65,15 @@ class _JsonArrays:
 
     def _lines_like(self, first: bytes) -> "_Lines | None":
         try:
-            look = {name: bytes(value) in TRUTHS for name, value in self._first_line.decode(first).items()}
+            line = self._first_line.decode(first)
         except UNREADABLE:
             return None
-        if list(look.items()) != list(self._look.items()):
-            self._look, self._lines = look, self._lines_of(look)
-        return self._lines
+        look = tuple((name, bytes(value) in TRUTHS) for name, value in line.items())
+        known, lines = self._known
+        if look != known:
+            lines = self._lines_of(dict(look))
+            self._known = look, lines
+        return lines
 
     def _lines_of(self, look: Mapping[str, bool]) -> "_Lines | None":
         if not self._required <= look.keys() <= self._fields.keys():
@@ -117,4 +121,6 @@ class _Lines:
         from pyarrow import json
 
         options = json.ReadOptions(use_threads=False, block_size=len(data) + 1)
-        return json.read_json(pa.BufferReader(data), options, self._parse)
+        return json.read_json(
+            pa.BufferReader(data), options, self._parse, memory_pool=pa.system_memory_pool()
+        )

@@ -1,7 +1,7 @@
 """JSON Lines cut into blocks of whole lines, in bounded memory, each line known by its number."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NoReturn
 
 from handlers.row_bytes import Source, Unreadable
 
@@ -31,6 +31,8 @@ class JsonBlocks:
         self._stream = stream
         self._maximum = line_bytes_maximum
         self._number = 1
+        self.line_lengths = 1
+        """How many times as long as a line a block may be."""
 
     def __iter__(self) -> Iterator[JsonBlock]:
         """The blocks.
@@ -49,16 +51,24 @@ class JsonBlocks:
             held = self._read(held[end:])
 
     def _end_of_lines(self, held: bytes) -> int:
-        end = held.rfind(b"\n", 0, self._maximum) + 1
-        if len(held) <= self._maximum:
-            return len(held)
-        if not end:
-            raise Unreadable("record_too_long", f"longer than {self._maximum} bytes", self._number)
+        # piece by piece, none longer than a line may be: so no line in the block is
+        end = 0
+        for _ in range(self.line_lengths):
+            if len(held) - end <= self._maximum:
+                return len(held)
+            begin, end = end, held.rfind(b"\n", end, end + self._maximum) + 1
+            if not end:
+                return begin or self._too_long()
         return end
+
+    def _too_long(self) -> NoReturn:
+        raise Unreadable("record_too_long", f"longer than {self._maximum} bytes", self._number)
 
     def _read(self, held: bytes) -> bytes:
         try:
-            while len(held) <= self._maximum and (data := self._stream.read(self._maximum + 1 - len(held))):
+            # one byte more than a block may have tells whether this is the end of the file
+            enough = self._maximum * self.line_lengths + 1
+            while len(held) < enough and (data := self._stream.read(enough - len(held))):
                 held += data
         except Unreadable as error:
             error.row = self._number

@@ -67,6 +67,10 @@ class JsonFile(Generic[Row]):
         self._blocks = JsonBlocks(stream, line_bytes_maximum)
         self._decode = model.from_json
 
+    def read_long_blocks(self, line_lengths: int) -> None:
+        """Let blocks be so many times as long as a line may be."""
+        self._blocks.line_lengths = line_lengths
+
     def __iter__(self) -> Iterator[Block]:
         return iter(self._blocks)
 
