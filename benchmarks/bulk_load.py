@@ -256,7 +256,7 @@ def sqlite(directory: Path) -> Iterator[Place]:
     def load(file: Path) -> list[str]:
         return ["sqlite3", str(path), ".mode csv", f".import --skip 1 {file} bulk_lines"]
 
-    yield Place(f"sqlite:///{path}", "DATETIME", "BOOLEAN", load, (("csv", "plain"), ("jsonl", "plain")))
+    yield Place(f"sqlite:///{path}", "DATETIME", "BOOLEAN", load, ROUNDS)
 
 
 DATABASES = {"PostgreSQL": postgresql, "MariaDB": mariadb, "SQLite": sqlite}

@@ -6,13 +6,15 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Dialect
 from sqlalchemy.types import TypeEngine
 
+from shards import load_postgresql
 from shards.column_blocks import Columns
 from shards.column_texts import text_rule
 from shards.conflicts import COUNTED, Conflict
 from shards.load_target import CannotLoad, Target
+from shards.marked_text import texts_in_rows
 from shards.sqlite_values import converted, converter
 
-ROWS_TOGETHER: Final = (1024, 32, 1)
+ROWS_TOGETHER: Final = (2048, 128, 8, 1)
 """How many rows a statement has: as many as there are left, but few kinds of statements, which are kept."""
 VALUES_MAXIMUM: Final = 32_766
 """What SQLite takes in one statement, if it was not made otherwise."""
@@ -35,7 +37,6 @@ class Encoded(NamedTuple):
 class SQLiteLoader:
     """INSERTs for each block; values are bound as SQLAlchemy binds them."""
 
-    takes_arrays = False
     takes_csv = False
 
     def __init__(
@@ -47,20 +48,26 @@ class SQLiteLoader:
     ) -> None:
         self._target = target
         self._conflict = conflict
+        rules = {name: text_rule(type_, "sqlite") for name, type_ in column_types.items()}
+        # arrays do not keep a moment's zone, whose clock is what SQLAlchemy binds
+        has_zones = any(rule is not None and rule.kind == "zoned" for rule in rules.values())
+        self.takes_arrays = load_postgresql.has_arrow() and not has_zones
         self._converters = {
-            name: converter(rule.kind, type_, dialect)
-            for name, type_ in column_types.items()
-            if (rule := text_rule(type_, "sqlite")) is not None
+            name: converter(rule.kind, column_types[name], dialect)
+            for name, rule in rules.items()
+            if rule is not None
         }
 
     def encode(self, columns: Columns) -> Encoded:
         """The block's statements and rows."""
-        if columns.arrays is not None or len(columns.names) != len(columns.texts):
+        if columns.csv is not None:
             raise CannotLoad
         width = len(columns.names)
-        values: list[Any] = [None] * (width * columns.count)
-        for place, (name, texts) in enumerate(zip(columns.names, columns.texts, strict=True)):
-            values[place::width] = converted(texts, self._converters[name])
+        values: list[Any] = texts_in_rows(columns)
+        for place, name in enumerate(columns.names):
+            convert = self._converters[name]
+            if convert is not None:
+                values[place::width] = converted(values[place::width], convert)
         return Encoded(list(self._parts(columns.names, values)), columns.count)
 
     def send(self, connection: Connection, encoded: Encoded) -> int:

@@ -41,12 +41,34 @@ def _without_none(texts: Texts) -> Sequence[str | None]:
 
 
 def _of_arrays(arrays: Any) -> tuple[bytes, int]:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
+    # the system's allocator keeps less of what was given back
+    pool = pa.system_memory_pool()
     *others, last = (pc.fill_null(texts, NULL) for texts in map(_as_text, arrays.columns))
-    lines = pc.binary_join_element_wise(*others, pc.binary_join_element_wise(last, END, ""), MARK)
+    ended = pc.binary_join_element_wise(last, END, "", memory_pool=pool)
+    lines = pc.binary_join_element_wise(*others, ended, MARK, memory_pool=pool)
     # the texts stand behind each other in one buffer
     return lines.buffers()[2].to_pybytes(), sum(array.null_count for array in arrays.columns)
+
+
+def texts_in_rows(columns: Columns) -> list[str | None]:
+    """The texts of all rows, one row behind the other."""
+    width = len(columns.names)
+    marked = None if columns.arrays is None else as_marked_text(columns)
+    if marked is None:
+        texts = columns.texts if columns.arrays is None else texts_of(columns.arrays)
+        found: list[str | None] = [None] * (width * columns.count)
+        for place, column in enumerate(texts):
+            found[place::width] = column
+        return found
+    found = [*marked.decode().replace(END, MARK).split(MARK)]
+    found.pop()
+    for place, array in enumerate(columns.arrays.columns):
+        if array.null_count:
+            found[place::width] = [None if text == NULL else text for text in found[place::width]]
+    return found
 
 
 def texts_of(arrays: Any) -> list[Texts]:
@@ -57,4 +79,8 @@ def texts_of(arrays: Any) -> list[Texts]:
 def _as_text(array: Any) -> Any:
     import pyarrow as pa
 
-    return (array.cast(pa.int8()) if pa.types.is_boolean(array.type) else array).cast(pa.string())
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.int8())
+    return (
+        array if array.type == pa.string() else array.cast(pa.string(), memory_pool=pa.system_memory_pool())
+    )

@@ -17,6 +17,10 @@ Convert = Callable[[Sequence[str]], Sequence[Any]]
 END: Final = "\n"
 SECONDS_CHARACTERS: Final = len("2026-11-21 13:14:15")
 NO_MICROSECONDS: Final = ".000000"
+BEHIND_MOMENTS: Final[Mapping[int, str]] = MappingProxyType(
+    {SECONDS_CHARACTERS: NO_MICROSECONDS, SECONDS_CHARACTERS + len(NO_MICROSECONDS): ""}
+)
+"""What is missing behind moments that are so long."""
 TRUTHS: Final = MappingProxyType({"true": 1, "True": 1, "1": 1, "false": 0, "False": 0, "0": 0})
 READERS: Final[Mapping[Kind, Callable[[str], Any]]] = MappingProxyType(
     {
@@ -56,10 +60,11 @@ def converted(texts: Texts, convert: Convert | None) -> Sequence[Any]:
     """The column's values; None stays None."""
     if convert is None:
         return texts
-    if None not in texts:
+    try:
         return convert(texts)  # type: ignore[arg-type]
-    present = iter(convert([text for text in texts if text is not None]))
-    return [None if text is None else next(present) for text in texts]
+    except TypeError:  # of None; to look for it first would cost as much as to convert
+        present = iter(convert([text for text in texts if text is not None]))
+        return [None if text is None else next(present) for text in texts]
 
 
 def _each(steps: Sequence[Callable[[Any], Any]]) -> Convert:
@@ -77,8 +82,10 @@ def _same(texts: Sequence[str]) -> Sequence[str]:
 
 
 def _moments(texts: Sequence[str]) -> Sequence[str]:
-    if set(map(len, texts)) == {SECONDS_CHARACTERS}:
-        return [text + NO_MICROSECONDS for text in END.join(texts).replace("T", " ").split(END)]
+    lengths = set(map(len, texts))
+    if len(lengths) == 1 and lengths <= BEHIND_MOMENTS.keys():
+        behind = BEHIND_MOMENTS[lengths.pop()]
+        return (f"{behind}{END}".join(texts) + behind).replace("T", " ").split(END)
     return [f"{text[:10]} {text[11:19]}.{text[20:]:0<6}" for text in texts]
 
 

@@ -28,18 +28,20 @@ def make_kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shard]:
     shard.close()
 
 
+@pytest.mark.parametrize("way", ["arrays", "texts"])
 @UNHURRIED
 @given(data=csv_files("sqlite"))
-def test_every_way_makes_the_same_of_a_csv_file(kinds: Shard, data: bytes) -> None:
-    """Columns of texts give the rows and the faults that single rows give."""
-    assert outcome(kinds, "texts", "a.csv", data) == outcome(kinds, "rows", "a.csv", data)
+def test_every_way_makes_the_same_of_a_csv_file(kinds: Shard, way: str, data: bytes) -> None:
+    """Whole columns give the rows and the faults that single rows give."""
+    assert outcome(kinds, way, "a.csv", data) == outcome(kinds, "rows", "a.csv", data)
 
 
+@pytest.mark.parametrize("way", ["arrays", "texts"])
 @UNHURRIED
 @given(data=json_files("sqlite"))
-def test_every_way_makes_the_same_of_a_json_lines_file(kinds: Shard, data: bytes) -> None:
+def test_every_way_makes_the_same_of_a_json_lines_file(kinds: Shard, way: str, data: bytes) -> None:
     """The same of JSON Lines."""
-    assert outcome(kinds, "texts", "a.jsonl", data) == outcome(kinds, "rows", "a.jsonl", data)
+    assert outcome(kinds, way, "a.jsonl", data) == outcome(kinds, "rows", "a.jsonl", data)
 
 
 NAMES = ("number", "label", "price", "ratio", "made_on", "made_at", "clock", "sold")
@@ -51,10 +53,11 @@ RIGHT_ROWS = (
 )
 
 
+@pytest.mark.parametrize("way", ["arrays", "texts"])
 @pytest.mark.parametrize("forms", [RIGHT_ROWS[:1], RIGHT_ROWS[:2], RIGHT_ROWS])
 @pytest.mark.parametrize(("row_count", "statement_count"), [(5, 1), (1100, 3)])
 def test_right_rows_are_bound_as_they_would_be_one_by_one(
-    kinds: Shard, forms: tuple[tuple[str | None, ...], ...], row_count: int, statement_count: int
+    kinds: Shard, way: str, forms: tuple[tuple[str | None, ...], ...], row_count: int, statement_count: int
 ) -> None:
     """However many there are, in forms that are all alike or not."""
     rows = [(str(number), *forms[number % len(forms)]) for number in range(row_count)]
@@ -72,7 +75,7 @@ def test_right_rows_are_bound_as_they_would_be_one_by_one(
     for name, content in files.items():
         data = "\n".join(content).encode()
         with statements_of(kinds) as statements:
-            found = outcome(kinds, "texts", name, data)
+            found = outcome(kinds, way, name, data)
         assert found == outcome(kinds, "rows", name, data)
         assert len(found.rows) == row_count
         assert statements.count("INSERT") == statement_count
