@@ -15,12 +15,13 @@ from handlers.row_files import CsvFile
 from handlers.row_model import UNREADABLE, RowField, RowModel
 from handlers.table_rows import TableRow
 from shards.column_blocks import Columns, CsvText
-from shards.column_texts import TextRule, Texts, values_as_texts
+from shards.column_texts import Kind, TextRule, Texts, values_as_texts
 from shards.load import BlockLoader
 
 CsvColumns = Callable[[CsvBlock], Columns | None]
 JsonColumns = Callable[[JsonBlock], Columns | None]
 
+NULL: Final = b"null"
 READ_AS_TEXT: Final = frozenset({"date", "datetime", "zoned", "time", "uuid"})
 """JSON has no such values: their texts are checked as those of CSV are."""
 
@@ -138,6 +139,8 @@ class _JsonTexts:
 
     def _type(self, field: RowField) -> Any:
         rule = self._rules.get(field.name)
+        if rule is not None and rule.kind == "decimal":
+            return msgspec.Raw  # Python's numbers cost as much as all the rest, and are not needed
         if rule is not None and rule.kind in READ_AS_TEXT:
             return str | None | UnsetType if field.nullable else str | UnsetType
         return field.type | UnsetType
@@ -150,8 +153,29 @@ class _JsonTexts:
             if field.required or field.has_default:
                 return None  # some rows have the database's own value there
             values = [None if value is UNSET else value for value in values]
-        texts = values if rule.kind in READ_AS_TEXT else values_as_texts(values, rule.kind)
+        texts = _texts(values, rule.kind, nullable=field.nullable)
         return None if texts is None else rule.checked(texts)
+
+
+def _texts(values: list[Any], kind: Kind, *, nullable: bool) -> Texts | None:
+    if kind == "decimal":
+        return _numbers(values, nullable=nullable)
+    return values if kind in READ_AS_TEXT else values_as_texts(values, kind)
+
+
+def _numbers(values: list[msgspec.Raw | None], *, nullable: bool) -> Texts | None:
+    """The numbers as JSON has them, bare or in quotes; what is no number has a text that is none."""
+    try:
+        joined = b"\n".join(NULL if value is None else value for value in values).decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    texts: list[str | None] = [*joined.replace('"', "").split("\n")]
+    if "null" in joined:
+        if not nullable:
+            return None
+        bare = joined.split("\n")
+        return [None if told == "null" else text for told, text in zip(bare, texts, strict=True)]
+    return texts
 
 
 def _owned(texts: dict[str, Texts], count: int, owner: tuple[str, Any] | None) -> Columns | None:

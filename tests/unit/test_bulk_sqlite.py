@@ -79,3 +79,48 @@ def test_right_rows_are_bound_as_they_would_be_one_by_one(
         assert found == outcome(kinds, "rows", name, data)
         assert len(found.rows) == row_count
         assert statements.count("INSERT") == statement_count
+
+
+@pytest.mark.parametrize("way", ["arrays", "texts"])
+@pytest.mark.parametrize(
+    "price",
+    [
+        *(
+            "null",
+            '"null"',
+            "1",
+            '"1"',
+            "-0",
+            "1.5",
+            '"01.50"',
+            "1e2",
+            '"1e2"',
+            "1.",
+            "01",
+            "+1",
+            '"+1"',
+            '" 1"',
+        ),
+        *(
+            "true",
+            '"NaN"',
+            '"1\\u0030"',
+            '"1_0"',
+            '"\u0661"',
+            "[1]",
+            '["1"]',
+            "{}",
+            '""',
+            "1.55555",
+            "1.500",
+            "1 ",
+        ),
+    ],
+)
+def test_a_number_of_json_is_the_same_to_every_way(kinds: Shard, way: str, price: str) -> None:
+    """However it is written, beside one that is right, and where there is none."""
+    column = f'"price": {price}'
+    lines = ['"price": "2.50"', column, '"label": "no price"', column]
+    data = "\n".join(f'{{"number": {number}, {line}}}' for number, line in enumerate(lines)).encode()
+
+    assert outcome(kinds, way, "a.jsonl", data) == outcome(kinds, "rows", "a.jsonl", data)
