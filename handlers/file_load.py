@@ -11,7 +11,9 @@ from handlers.ahead import made_ahead
 from handlers.block_columns import csv_columns, json_columns
 from handlers.contract import LocalAttachment, PartContext
 from handlers.csv_arrays import csv_arrays
+from handlers.csv_blocks import BLOCK_BYTES, RECORD_BYTES_MAXIMUM
 from handlers.json_arrays import json_arrays
+from handlers.json_blocks import JsonBlock
 from handlers.row_bytes import Unreadable, utf8_stream
 from handlers.row_faults import RowFaults
 from handlers.row_files import Block, CsvFile, JsonFile, RowFile
@@ -118,11 +120,19 @@ class _FileLoad:
         if ready.encoded is not None and self._load(ready):
             self._found = True
             return ready.row_count
-        self._faults.begin(file, ready.block)
-        rows = list(file.rows(ready.block, self._faults))
+        inserted = 0
+        for part in ready.block.parts() if isinstance(ready.block, JsonBlock) else [ready.block]:
+            inserted += self._take_rows(part, file)
+            if self._faults.are_full:
+                break
+        return inserted
+
+    def _take_rows(self, part: Block, file: RowFile[TableRow]) -> int:
+        self._faults.begin(file, part)
+        rows = list(file.rows(part, self._faults))
         self._found = self._found or bool(rows or self._faults.count)
-        if ready.block.error is not None:
-            raise ready.block.error
+        if part.error is not None:
+            raise part.error
         return 0 if self._faults else self._insert(rows)
 
     def _open_loader(self) -> BlockLoader | None:
@@ -179,5 +189,5 @@ def _csv_columns(file: CsvFile[TableRow], model: RowModel[TableRow], loader: Blo
     from_texts = csv_columns(file, model, loader)
     read = csv_arrays(file, model, loader.rules) if loader.takes_arrays else None
     if read is not None and from_texts is not None:
-        file.read_whole_by(read)
+        file.read_whole_by(read, RECORD_BYTES_MAXIMUM if loader.takes_csv else BLOCK_BYTES)
     return from_texts

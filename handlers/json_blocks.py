@@ -1,7 +1,8 @@
 """JSON Lines cut into blocks of whole lines, in bounded memory, each line known by its number."""
 
-from collections.abc import Iterator
-from typing import Final, NoReturn
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Final
 
 from handlers.row_bytes import Source, Unreadable
 
@@ -9,13 +10,22 @@ BLOCK_BYTES: Final = 2**20
 
 
 class JsonBlock:
-    """Some whole lines, the first of which has this number."""
+    """Some whole lines, the first of which has this number; put together of parts that end there."""
 
     error: Unreadable | None = None
 
-    def __init__(self, number: int, data: bytes) -> None:
+    def __init__(self, number: int, data: bytes, ends: Sequence[int] = ()) -> None:
         self.number = number
         self.data = data
+        self._ends = ends
+
+    def parts(self) -> Iterator["JsonBlock"]:
+        """The blocks that are as long as a line may be: in these rows are judged, one after the other."""
+        begin, number = 0, self.number
+        for end in self._ends or [len(self.data)]:
+            part = JsonBlock(number, self.data[begin:end])
+            yield part
+            begin, number = end, number + part.data.count(b"\n")
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """The lines that are not empty, with their numbers."""
@@ -38,8 +48,24 @@ class JsonBlocks:
         """The blocks.
 
         Raises:
-            Unreadable: `empty_file`, `record_too_long`, or what the stream raises, with the line's number.
+            Unreadable: `empty_file`, `record_too_long`, or what the stream raises, with the line's number;
+                what was read before comes first.
         """
+        parts: list[JsonBlock] = []
+        try:
+            for part in self._parts():
+                parts.append(part)
+                if len(parts) == self.line_lengths:
+                    block, parts = _joined(parts), []
+                    yield block
+        except Unreadable:
+            if parts:
+                yield _joined(parts)
+            raise
+        if parts:
+            yield _joined(parts)
+
+    def _parts(self) -> Iterator[JsonBlock]:
         held = self._read(b"")
         if not held:
             raise Unreadable("empty_file", "no rows")
@@ -51,26 +77,25 @@ class JsonBlocks:
             held = self._read(held[end:])
 
     def _end_of_lines(self, held: bytes) -> int:
-        # piece by piece, none longer than a line may be: so no line in the block is
-        end = 0
-        for _ in range(self.line_lengths):
-            if len(held) - end <= self._maximum:
-                return len(held)
-            begin, end = end, held.rfind(b"\n", end, end + self._maximum) + 1
-            if not end:
-                return begin or self._too_long()
+        end = held.rfind(b"\n", 0, self._maximum) + 1
+        if len(held) <= self._maximum:
+            return len(held)
+        if not end:
+            raise Unreadable("record_too_long", f"longer than {self._maximum} bytes", self._number)
         return end
-
-    def _too_long(self) -> NoReturn:
-        raise Unreadable("record_too_long", f"longer than {self._maximum} bytes", self._number)
 
     def _read(self, held: bytes) -> bytes:
         try:
-            # one byte more than a block may have tells whether this is the end of the file
-            enough = self._maximum * self.line_lengths + 1
-            while len(held) < enough and (data := self._stream.read(enough - len(held))):
+            while len(held) <= self._maximum and (data := self._stream.read(self._maximum + 1 - len(held))):
                 held += data
         except Unreadable as error:
             error.row = self._number
             raise
         return held
+
+
+def _joined(parts: Sequence[JsonBlock]) -> JsonBlock:
+    if len(parts) == 1:
+        return parts[0]
+    ends = list(accumulate(len(part.data) for part in parts))
+    return JsonBlock(parts[0].number, b"".join(part.data for part in parts), ends)

@@ -119,7 +119,12 @@ class TextRule:
 
 
 def text_rule(type_: TypeEngine[Any], dialect: str) -> TextRule | None:
-    """The rule for a column of this type; None where only the slow way knows what a database makes of it."""
+    """The rule for a column of this type; None where only the slow way knows what a database makes of it.
+
+    So it is with types that somebody derived: they may bind anything, also in place of None.
+    """
+    if type(type_).__module__.partition(".")[0] != "sqlalchemy":
+        return None
     for class_, make in MAKERS:
         if isinstance(type_, class_):
             return make(type_, dialect)

@@ -37,7 +37,10 @@ READERS: Final[Mapping[Kind, Callable[[str], Any]]] = MappingProxyType(
 
 
 class Shortcut(NamedTuple):
-    """A way to the values that goes past Python's own, where SQLAlchemy binds `example` as `bound`."""
+    """A way to the values that goes past Python's own, where SQLAlchemy binds `example` as `bound`.
+
+    In examples of moments every number has a digit less than it may have: only usual forms fill it up.
+    """
 
     example: Any
     bound: Any
@@ -97,12 +100,12 @@ SHORTCUTS: Final[Mapping[Kind, Shortcut]] = MappingProxyType(
     {
         "decimal": Shortcut(Decimal("1.5"), 1.5, _each([float])),
         "boolean": Shortcut(True, 1, _each([TRUTHS.get])),
-        "date": Shortcut(date(2026, 11, 21), "2026-11-21", _same),
+        "date": Shortcut(date(1, 2, 3), "0001-02-03", _same),
         "datetime": Shortcut(
-            datetime(2026, 11, 21, 13, 14, 15, 16),  # noqa: DTZ001 - the column knows no zone
-            "2026-11-21 13:14:15.000016",
+            datetime(1, 2, 3, 4, 5, 6, 7),  # noqa: DTZ001 - the column knows no zone
+            "0001-02-03 04:05:06.000007",
             _moments,
         ),
-        "time": Shortcut(time(13, 14, 15, 16), "13:14:15.000016", _clocks),
+        "time": Shortcut(time(4, 5, 6, 7), "04:05:06.000007", _clocks),
     }
 )
