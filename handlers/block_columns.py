@@ -109,6 +109,7 @@ class _JsonTexts:
     def __init__(self, model: RowModel[TableRow], loader: BlockLoader) -> None:
         self._fields = list(model.fields.values())
         self._rules = loader.rules
+        self._updates = loader.updates
         self._owner = model.owner
         self._decode = msgspec.json.Decoder(self._struct()).decode
 
@@ -150,8 +151,8 @@ class _JsonTexts:
         if rule is None or field.is_configured:
             return None
         if has_gaps:
-            if field.required or field.has_default:
-                return None  # some rows have the database's own value there
+            if field.required or field.has_default or self._updates:
+                return None  # some rows have the database's own value there, or what is there already
             values = [None if value is UNSET else value for value in values]
         texts = _texts(values, rule.kind, nullable=field.nullable)
         return None if texts is None else rule.checked(texts)

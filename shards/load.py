@@ -49,9 +49,11 @@ class BlockLoader:
     A block is loaded whole or not at all, behind a savepoint.
     """
 
-    def __init__(self, loader: Loader, rules: Mapping[str, TextRule]) -> None:
+    def __init__(self, loader: Loader, rules: Mapping[str, TextRule], *, updates: bool = False) -> None:
         self._loader = loader
         self.rules = rules
+        self.updates = updates
+        """Whether rows take the place of those that are there, where NULL is not the same as no value."""
 
     @property
     def takes_arrays(self) -> bool:
@@ -116,7 +118,8 @@ def open_loader(
         if (rule := text_rule(type_, connection.dialect.name)) is not None
     }
     loader = _loader(connection, target, column_types, conflict)
-    return None if loader is None else BlockLoader(loader, rules)
+    updates = conflict is not None and conflict.action == "update"
+    return None if loader is None else BlockLoader(loader, rules, updates=updates)
 
 
 def _loader(

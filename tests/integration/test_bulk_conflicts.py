@@ -40,11 +40,11 @@ def make_target(request: pytest.FixtureRequest) -> Shard:
     return shard
 
 
-def load(shard: Shard, way: str, data: bytes, **section: object) -> HandlerRun:
+def load(shard: Shard, way: str, data: bytes, name: str = "a.csv", **section: object) -> HandlerRun:
     fields = {"type": "t", "table": "prices", "source": "attachments", "customer_column": "owner", **section}
     spec = insert_spec(InsertHandler.model_validate(fields))
     with shard.connect() as connection, only_way(way):
-        return run_handler(spec, None, connection, attachments={"a.csv": data}, commit=True)
+        return run_handler(spec, None, connection, attachments={name: data}, commit=True)
 
 
 def prices(shard: Shard) -> dict[int, tuple[object, ...]]:
@@ -77,6 +77,19 @@ def test_no_row_of_another_customer_is_updated(target: Shard, way: str) -> None:
 
     assert run.error is None
     assert prices(target)[1000] == KEPT
+
+
+@pytest.mark.parametrize("way", ["arrays", "texts", "rows"])
+def test_a_line_that_leaves_out_a_column_leaves_its_value_alone(target: Shard, way: str) -> None:
+    """NULL would take the place of what is there, though nobody sent it; other lines of the file have it."""
+    lines = b'{"item": 100, "price": 5}\n{"item": 7}\n{"item": 101}\n'
+
+    run = load(target, way, lines, "a.jsonl", conflict="update")
+
+    assert run.result == {"inserted": 3}
+    found = prices(target)
+    assert found[7] == ("c-1", 7, 1, "old")
+    assert found[101] == ("c-1", 101, None, "new")
 
 
 def test_without_a_choice_they_are_refused(target: Shard) -> None:
