@@ -1,23 +1,17 @@
-"""What lines surely mean the same to pyarrow as to the slow way: patterns of whole blocks, as RE2 reads them.
+"""What surely means the same to pyarrow as to the slow way: patterns of blocks of CSV, and of texts, for RE2.
 
-A block that fits its pattern has no line, quote, escape or number that readers understand differently. The
-pattern sees bytes, not characters.
+A block that fits its pattern has no line, quote or number that readers understand differently. The pattern
+sees bytes, not characters.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
-
-import msgspec
 
 from handlers.block_arrays import ArrayColumn
 from shards.column_texts import Kind
 from shards.text_patterns import ZONE
 
-JSON_TEXT: Final = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u0{0,3}[1-9a-fA-F]))*"'
-"""Any text but one with a NUL; pyarrow itself refuses what is no escape, and half of a pair of surrogates."""
-JSON_SPACE: Final = r"[ \t]*"
 DAY: Final = "[0-9]+-[0-9]+-[0-9]+"
 CLOCK: Final = r"[0-9]+:[0-9]+:[0-9]+(?:\.[0-9]+)?"
 PATTERNS: Final[Mapping[Kind, str]] = MappingProxyType(
@@ -33,10 +27,6 @@ PATTERNS: Final[Mapping[Kind, str]] = MappingProxyType(
 
 A pattern is made ready for each block, so that its length counts.
 """
-BARE: Final[Mapping[Kind, str]] = MappingProxyType(
-    {"integer": "{}", "float": "{}", "boolean": "true|false", "decimal": '"?{}"?'}
-)
-"""How JSON has a value of some kind where it is no text."""
 
 
 def csv_pattern(columns: Iterable[ArrayColumn], separator: str) -> str:
@@ -46,10 +36,9 @@ def csv_pattern(columns: Iterable[ArrayColumn], separator: str) -> str:
     return rf"\A(?:{record}\r?\n)*\z"
 
 
-def json_pattern(columns: Iterable[ArrayColumn]) -> str:
-    """The pattern of objects with these columns in this order, each with a newline behind it."""
-    pairs = f"{JSON_SPACE},{JSON_SPACE}".join(map(_json_pair, columns))
-    return rf"\A(?:\{{{JSON_SPACE}{pairs}{JSON_SPACE}\}}\r?\n)*\z"
+def text_pattern(column: ArrayColumn) -> str:
+    """The pattern of one text of the column's."""
+    return rf"\A(?:{_value(column)})\z"
 
 
 def _csv_field(column: ArrayColumn, mark: str) -> str:
@@ -57,18 +46,6 @@ def _csv_field(column: ArrayColumn, mark: str) -> str:
         return rf'(?:[^"{mark}\r\n\x00]*|"(?:[^"\x00]|"")*")'
     # a quote without its other one would make pyarrow find no value of this type
     return f'"?(?:{_value(column)}){"?" if column.field.nullable else ""}"?'
-
-
-def _json_pair(column: ArrayColumn) -> str:
-    name = re.escape(msgspec.json.encode(column.field.name).decode())
-    null = "|null" if column.field.nullable else ""
-    return f"{name}{JSON_SPACE}:{JSON_SPACE}(?:{_json_value(column)}{null})"
-
-
-def _json_value(column: ArrayColumn) -> str:
-    if column.rule.kind == "text":
-        return JSON_TEXT
-    return BARE.get(column.rule.kind, '"{}"').format(_value(column))
 
 
 def _value(column: ArrayColumn) -> str:

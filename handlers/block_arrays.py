@@ -59,7 +59,7 @@ class Owner(NamedTuple):
         import pyarrow.compute as pc
 
         value = pa.scalar(self.value, self.column.type)
-        if named is not None and not _all(pc.equal(named, value)):
+        if named is not None and not are_all(pc.equal(named, value)):
             raise Doubtful
         return pa.repeat(value, count)
 
@@ -94,6 +94,13 @@ def fits(data: bytes, pattern: str) -> bool:
 
     fitting: bool = pc.match_substring_regex(pa.scalar(data, pa.binary()), pattern).as_py()
     return fitting
+
+
+def are_all(matches: Any) -> bool:
+    """Whether all are true that are not NULL."""
+    import pyarrow.compute as pc
+
+    return pc.all(matches, skip_nulls=True, min_count=0).as_py() is not False
 
 
 def as_columns(columns: Iterable[ArrayColumn], table: Any, owner: Owner | None) -> Columns:
@@ -176,7 +183,7 @@ def _check_text(array: Any, rule: TextRule) -> None:
     if longest > FIELD_CHARACTERS_MAXIMUM:
         raise Doubtful
     if rule.choices is not None:
-        if not _all(pc.is_in(array.drop_null(), pa.array(sorted(rule.choices)))):
+        if not are_all(pc.is_in(array.drop_null(), pa.array(sorted(rule.choices)))):
             raise Doubtful
         return
     maximum = rule.characters_maximum
@@ -192,9 +199,3 @@ def _check_bounds(array: Any, lowest: int | Decimal, highest: int | Decimal | No
         return
     if found["min"] < lowest or (highest is not None and found["max"] > highest):
         raise Doubtful
-
-
-def _all(matches: Any) -> bool:
-    import pyarrow.compute as pc
-
-    return pc.all(matches, skip_nulls=True, min_count=0).as_py() is not False

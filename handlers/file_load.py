@@ -178,7 +178,7 @@ def _columns_of(file: RowFile[TableRow], model: RowModel[TableRow], loader: Bloc
     if isinstance(file, CsvFile):
         return _csv_columns(file, model, loader)
     from_texts = json_columns(model, loader)
-    from_arrays = json_arrays(model, loader.rules) if loader.takes_arrays else None
+    from_arrays = json_arrays(model, loader.rules, updates=loader.updates) if loader.takes_arrays else None
     if from_arrays is None:
         return from_texts
     file.read_long_blocks(LINE_LENGTHS_OF_ARRAYS)

@@ -14,18 +14,30 @@ class JsonBlock:
 
     error: Unreadable | None = None
 
-    def __init__(self, number: int, data: bytes, ends: Sequence[int] = ()) -> None:
+    def __init__(self, number: int, data: bytes, newlines: int, ends: Sequence[int] = ()) -> None:
         self.number = number
         self.data = data
+        self.newlines = newlines
         self._ends = ends
+
+    @property
+    def first_line(self) -> bytes:
+        """Without its newline."""
+        end = self.data.find(b"\n")
+        return self.data if end < 0 else self.data[:end]
+
+    @property
+    def line_count(self) -> int:
+        """How many lines it has, the last of which may have no newline."""
+        return self.newlines + (not self.data.endswith(b"\n"))
 
     def parts(self) -> Iterator["JsonBlock"]:
         """The blocks that are as long as a line may be: in these rows are judged, one after the other."""
         begin, number = 0, self.number
         for end in self._ends or [len(self.data)]:
-            part = JsonBlock(number, self.data[begin:end])
+            part = _block(number, self.data[begin:end])
             yield part
-            begin, number = end, number + part.data.count(b"\n")
+            begin, number = end, number + part.newlines
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """The lines that are not empty, with their numbers."""
@@ -71,9 +83,9 @@ class JsonBlocks:
             raise Unreadable("empty_file", "no rows")
         while held:
             end = self._end_of_lines(held)
-            block = JsonBlock(self._number, held[:end])
+            block = _block(self._number, held[:end])
             yield block
-            self._number += block.data.count(b"\n")
+            self._number += block.newlines
             held = self._read(held[end:])
 
     def _end_of_lines(self, held: bytes) -> int:
@@ -94,8 +106,13 @@ class JsonBlocks:
         return held
 
 
+def _block(number: int, data: bytes) -> JsonBlock:
+    return JsonBlock(number, data, data.count(b"\n"))
+
+
 def _joined(parts: Sequence[JsonBlock]) -> JsonBlock:
     if len(parts) == 1:
         return parts[0]
     ends = list(accumulate(len(part.data) for part in parts))
-    return JsonBlock(parts[0].number, b"".join(part.data for part in parts), ends)
+    newlines = sum(part.newlines for part in parts)
+    return JsonBlock(parts[0].number, b"".join(part.data for part in parts), newlines, ends)

@@ -41,20 +41,23 @@ TYPES: dict[str, TypeEngine[Any]] = {
     "sold": Boolean(),
 }
 RULES = {name: rule for name, type_ in TYPES.items() if (rule := text_rule(type_, "postgresql"))}
+ODD_NAME = 'x"note'
+RULES[ODD_NAME] = RULES["note"]
 REQUIRED = ("number", "label")
 CELLS_OF = {**CELLS, "colour": ["red", "grün", "", "blue"]}
 JSON_CELLS: dict[str, list[Any]] = {
     "number": [1, -1, 2**31, 1.0, "1"],
     "small": [3, None, 40_000],
     "big": [2**63, 2**63 - 1, None],
-    "price": [1.5, 1, "2.50", -0.01, 1.234, None, "1e2"],
-    "ratio": [1.5, -3, 1e300, None, "1"],
+    "price": [1.5, 1, "2.50", -0.01, 1.234, None, "1e2", "+1", ".5", "5.", "1_0", " 1", "NaN", "٣", 1e-7],
+    "ratio": [1.5, -3, 1e300, None, "1", float("nan"), float("-inf"), 5e-324, -0.0],
     "sold": [True, False, None, 1],
 }
 STRANGE = [
     *(b'"', b'""', b",", b"\n", b"\r", b"\r\n", b"\0", b" ", b"\t", b"\x7f", b"\\", b"{", b"}"),
     *(b"\xff", b"\xed\xa0\x80", rb"\u0000", rb"\ud800", rb"\ud83d\ude00", rb"\u00fc"),
-    *(b"0", b"-", b".", b"e5", b"null"),
+    *(b"0", b"-", b".", b"e5", b"null", b"NaN", b"Inf", b"+", b"}{", b"}\n{", b",", b"\n{", b"//", b"/**/"),
+    *(b"\xef\xbb\xbf", b"\x1e", b"\xc2\xa0", b"[", b"]", b":", rb"\u006e", rb"\/", rb"\x", b"'"),
 ]
 
 
@@ -106,10 +109,12 @@ def json_data(draw: st.DrawFn) -> bytes:
     others = [name for name in TYPES if name not in REQUIRED]
     names = [*REQUIRED, *draw(st.lists(st.sampled_from(others), unique=True, max_size=3))]
     escaped, space = draw(st.booleans()), draw(st.sampled_from([(", ", ": "), (",", ":"), (" ,\t", " : ")]))
-    rows = draw(st.lists(st.tuples(*(json_cells(name) for name in names)), min_size=1, max_size=4))
-    lines = [
-        json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=escaped, separators=space) for row in rows
-    ]
+    alike = draw(st.booleans())
+    lines = []
+    for _ in range(draw(st.integers(1, 4))):
+        given_names = names if alike else draw(st.lists(st.sampled_from(names), unique=True, max_size=5))
+        row = {name: draw(json_cells(name)) for name in given_names}
+        lines.append(json.dumps(row, ensure_ascii=escaped, separators=space))
     newline = draw(st.sampled_from(["\n", "\r\n"]))
     body = newline.join(lines) + draw(st.sampled_from([newline, ""]))
     return draw(strange(body.encode()))
@@ -146,9 +151,9 @@ def read_csv(data: bytes, model: RowModel[TableRow] = MODEL, separator: str = ",
     return None if read is None else read(data.partition(b"\n")[2])
 
 
-def read_json(data: bytes, model: RowModel[TableRow] = MODEL) -> Any:
+def read_json(data: bytes, model: RowModel[TableRow] = MODEL, *, updates: bool = False) -> Any:
     """As `read_csv`, of JSON Lines."""
-    read = json_arrays(model, RULES) if HAS_ARROW else None
+    read = json_arrays(model, RULES, updates=updates) if HAS_ARROW else None
     block = next(iter(JsonFile(io.BytesIO(data), model)))
     return None if read is None else read(block)  # type: ignore[arg-type]
 
@@ -177,6 +182,15 @@ def test_csv_is_read_as_row_by_row_or_left(data: bytes) -> None:
 @example(b'{"number": 1, "label": "a"}{"number": 2, "label": "a"}\n')
 @example(b'{"number": 1, "label": "a"}\n\n{"number": 2, "label": "a"}')
 @example(b'{"number": 1, "label": "a"}\n{"number": 2}\n')
+@example(b'{"number": 1,\n"label": "a"}{"number": 2, "label": "a"}\n')
+@example(b'{"number": 1, "label": "a"}{"number": 2, "label": "a"\n}\n')
+@example(b'{"number": 1, "label": "a"}\n{}\n')
+@example(b'{"number": 1, "label": "a"} {"number": 2, "label": "a"}\n\n')
+@example(b'{"number": 1, "label": "a", "ratio": NaN}\n')
+@example(b'{"number": 1, "label": "a", "ratio": 1e999}\n')
+@example(b'{"label": "a", "number": 1}\n{"number": 2, "label": "a"}\n')
+@example(rb'{"number": 1, "label": "\u0000"}')
+@example(rb'{"number": 1, "l\u0061bel": "b"}')
 @example(b'{"number": 1, "label": null}\n')
 @example(b'{"number": 1, "label": "\xff"}\n')
 @example(rb'{"number": 1, "label": "\ud83d\ude00\ud800"}')
@@ -187,7 +201,9 @@ def test_json_lines_are_read_as_row_by_row_or_left(data: bytes) -> None:
     if columns is not None:
         rows, faults = slow_rows(JsonFile(io.BytesIO(data), MODEL))
         assert not faults
-        assert rows == list(enumerate(fast_rows(columns), start=1))
+        # a column that a row leaves out is NULL: none of these has another value of its own
+        given_rows = [(number, {**dict.fromkeys(columns.names), **row}) for number, row in rows]
+        assert given_rows == list(enumerate(fast_rows(columns), start=1))
 
 
 CSV = (
@@ -230,6 +246,27 @@ def test_usual_files_are_read_at_once() -> None:
     if HAS_ARROW:
         assert fast_rows(columns[0]) == fast_rows(columns[1])
         assert [row["note"] for row in fast_rows(columns[0])] == ['x "y";\n', None]
+
+
+@pytest.mark.parametrize("second", ['"small": 2', '"small": 2, "x\\"note": "note"'])
+def test_null_is_told_from_no_value_where_it_is_another_one(second: str) -> None:
+    """Of a row that is updated, a column that is left out keeps what it has; NULL would take its place."""
+    model = model_of({**TYPES, ODD_NAME: Text()})
+    first = json.dumps({"number": 1, "label": "a", "note": "n", "small": 1, ODD_NAME: ""})
+    lines = f'{first}\n{{"number": 2, "label": "a", {second}}}\n'.encode()
+
+    assert read_json(lines, model, updates=True) is None
+    if HAS_ARROW:
+        assert fast_rows(read_json(lines, model))[1]["note"] is None
+
+
+def test_null_that_is_written_is_read_at_once() -> None:
+    """Also where rows are updated."""
+    lines = b'{"number": 1, "label": "a", "note" : null}\n{"number": 1,"note":null,"label": ""}\n'
+    columns = read_json(lines, updates=True)
+
+    if HAS_ARROW:
+        assert [row["note"] for row in fast_rows(columns)] == [None, None]
 
 
 @pytest.mark.parametrize("named", [None, "c-1", "c-2", ""])
