@@ -1,6 +1,6 @@
 """Blocks of a file as columns for a database's loader, where all their rows are surely right."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ def csv_columns(file: CsvFile[TableRow], model: RowModel[TableRow], loader: Bloc
     """
     if any(field.name not in loader.rules or field.is_configured for field in file.columns):
         return None
+    if not _can_be_owned(model, loader.rules):
+        return None
     if not CsvRows.can_read(file.separator):
         return None
     rules = [loader.rules[field.name] for field in file.columns]
@@ -54,9 +56,17 @@ def _read_again(block: CsvBlock, read: ReadWhole) -> Columns | None:
     return None if block.data is None else read(block.data)
 
 
-def json_columns(model: RowModel[TableRow], loader: BlockLoader) -> JsonColumns:
+def json_columns(model: RowModel[TableRow], loader: BlockLoader) -> JsonColumns | None:
     """As `csv_columns`, for JSON Lines; what columns a block has is known when it is read."""
-    return _JsonTexts(model, loader).columns
+    return _JsonTexts(model, loader).columns if _can_be_owned(model, loader.rules) else None
+
+
+def _can_be_owned(model: RowModel[TableRow], rules: Mapping[str, TextRule]) -> bool:
+    """Whether rows have no owner, or one whose text is surely read as it."""
+    if model.owner is None:
+        return True
+    rule, text = rules.get(model.owner[0]), str(model.owner[1])
+    return rule is not None and rule.kind != "json" and rule.checked([text]) == [text]
 
 
 class _CsvTexts:

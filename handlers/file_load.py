@@ -179,7 +179,7 @@ def _columns_of(file: RowFile[TableRow], model: RowModel[TableRow], loader: Bloc
         return _csv_columns(file, model, loader)
     from_texts = json_columns(model, loader)
     from_arrays = json_arrays(model, loader.rules, updates=loader.updates) if loader.takes_arrays else None
-    if from_arrays is None:
+    if from_texts is None or from_arrays is None:
         return from_texts
     file.read_long_blocks(LINE_LENGTHS_OF_ARRAYS)
     return lambda block: from_arrays(block) or from_texts(block)

@@ -137,7 +137,7 @@ class RowModel(Generic[Row]):
         whole: Exception = ValueError(UNKNOWN_COLUMN)
         try:
             if raw.keys() <= self.fields.keys():
-                return self._finished(self._from_json.decode(line))
+                return self._finished(self._decoded(line, raw))
         except (*UNREADABLE, ValueError) as error:
             whole = error
         raise BadRow(self._faults(raw, _convert_raw, whole))
@@ -153,6 +153,13 @@ class RowModel(Generic[Row]):
         except (msgspec.ValidationError, RecursionError, ValueError) as error:
             whole = error
         raise BadRow(self._faults(value, _convert_value, whole))
+
+    def _decoded(self, line: bytes, raw: Mapping[str, msgspec.Raw]) -> Row:
+        try:
+            return self._from_json.decode(line)
+        except UNREADABLE:
+            # of a name that comes twice the last value counts, whatever the first one is
+            return self._from_json.decode(msgspec.json.encode(raw))
 
     def _finished(self, row: Row) -> Row:
         values: Any = row

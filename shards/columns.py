@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import INTEGER, JSON, Column, Connection, Engine, MetaData, Table, inspect, select
@@ -11,6 +11,15 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.sql import column as column_clause
 from sqlalchemy.types import TypeEngine
+
+from shards.conflicts import MYSQL
+
+DEFAULTS: Final = (
+    "SELECT column_name, column_default FROM information_schema.columns"
+    " WHERE table_schema = COALESCE(%s, DATABASE()) AND table_name = %s AND column_default IS NOT NULL"
+)
+NO_DEFAULT: Final = "NULL"
+"""MariaDB's for a column that may be NULL; the text itself has quotes there, and SQLAlchemy reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,10 @@ def read_table(connection: Connection, name: str, schema: str | None) -> TableFa
     except NoSuchTableError:
         require_columns(connection, name, schema, [])
         raise
-    columns = [_facts(connection, column, keys) for column in reflected if not _only_generated(column)]
+    filled = _filled_by_mysql(connection, name, schema)
+    columns = [
+        _facts(connection, column, keys, filled) for column in reflected if not _only_generated(column)
+    ]
     # No primary key is marked: the database is the judge of keys, the table here only names columns.
     table = Table(name, MetaData(), *(Column(facts.name, facts.type) for facts in columns), schema=schema)
     return TableFacts(table, tuple(columns), tuple(keys))
@@ -90,12 +102,23 @@ def require_columns(connection: Connection, name: str, schema: str | None, colum
     connection.execute(select(*chosen).select_from(table).limit(0))
 
 
-def _facts(connection: Connection, column: ReflectedColumn, keys: list[str]) -> ColumnFacts:
+def _filled_by_mysql(connection: Connection, name: str, schema: str | None) -> frozenset[str]:
+    """The columns that MariaDB or MySQL fills: SQLAlchemy reads a text for that, which it does not always."""
+    if connection.dialect.name not in MYSQL:
+        return frozenset()
+    found = connection.exec_driver_sql(DEFAULTS, (schema, name))
+    return frozenset(column for column, default in found if default != NO_DEFAULT)
+
+
+def _facts(
+    connection: Connection, column: ReflectedColumn, keys: list[str], filled_by_mysql: frozenset[str]
+) -> ColumnFacts:
     type_ = column["type"]
     if isinstance(type_, JSON):
         # None would be stored as JSON's null, which NOT NULL lets through.
         type_.none_as_null = True
-    filled = column.get("default") is not None or "identity" in column or _counts_up(column, keys)
+    has_own = column.get("default") is not None or column["name"] in filled_by_mysql
+    filled = has_own or "identity" in column or _counts_up(column, keys)
     return ColumnFacts(
         name=column["name"],
         type=type_,

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from sqlalchemy import Insert, TableClause, func, insert
+from sqlalchemy import Insert, TableClause, column, func, insert
+from sqlalchemy import table as table_clause
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from shards.load_target import Target
@@ -53,6 +54,10 @@ class Conflict:
         if dialect in MYSQL:
             return self._mysql_statement(table, names, changed)
         make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+        if dialect == "sqlite" and not names:
+            # SQLite takes no ON CONFLICT behind DEFAULT VALUES
+            numbered = table_clause(table.name, column("rowid"), schema=table.schema)
+            return self._inline(sqlite.insert(numbered).values(rowid=None).on_conflict_do_nothing())
         statement: Any = make(table)
         if not changed:
             return self._inline(statement.on_conflict_do_nothing())
@@ -87,7 +92,8 @@ class Conflict:
             same = table.c[self.owner].op("<=>")(statement.inserted[self.owner])
             values = {name: getattr(func, "if")(same, value, table.c[name]) for name, value in values.items()}
         # what is set to itself stays as it is
-        return self._inline(statement.on_duplicate_key_update(values or {names[0]: table.c[names[0]]}))
+        unchanged = names[0] if names else next(iter(table.c)).name
+        return self._inline(statement.on_duplicate_key_update(values or {unchanged: table.c[unchanged]}))
 
     def _mysql_values(self, target: Target, names: Sequence[str], changed: Sequence[str]) -> Iterable[str]:
         quote, table = target.quoting.quote, target.table

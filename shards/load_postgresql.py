@@ -12,9 +12,12 @@ from shards.postgresql import can_fail_alone, copying
 
 # A table with row-level security, a view, a foreign table of some kind: INSERT may be able to do it.
 NOT_FOR_COPY: Final = frozenset({"0A000", "42809"})
-# COPY leaves out what a rule makes of an INSERT: its rows may belong in another table.
-HAS_RULES: Final = (
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = to_regclass(%s) AND ev_type = '3')"
+# COPY leaves out what a rule makes of an INSERT: its rows may belong in another table. What a view fills by
+# itself, it does not tell.
+TAKES_COPY: Final = (
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = to_regclass(%s)"
+    " AND relkind IN ('r', 'p', 'f') AND NOT EXISTS ("
+    "SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = pg_class.oid AND ev_type = '3'))"
 )
 
 
@@ -39,7 +42,7 @@ class PostgreSQLLoader:
         """Whether COPY does what INSERT does: on a connection of our engines, to a table without rules."""
         if not can_fail_alone(connection):
             return False
-        return not connection.exec_driver_sql(HAS_RULES, (target.table,)).scalar_one()
+        return bool(connection.exec_driver_sql(TAKES_COPY, (target.table,)).scalar_one())
 
     def encode(self, columns: Columns) -> CopyData:
         """The block's statement and bytes."""
