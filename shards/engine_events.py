@@ -14,7 +14,7 @@ from config import settings
 from shards import failure_codes
 from shards.connection_drivers import connector, patience
 from shards.engine_options import connect_seconds
-from shards.failures import KnownFailure, failure_of, is_from_standby
+from shards.failures import KnownFailure, classify, failure_of, is_from_standby
 from shards.guard import PartConnection
 
 READING: Final = {"shardworker_reading": True}
@@ -53,6 +53,8 @@ def listen(engine: Engine, section: settings.Shard, clock: Callable[[], float] =
         event.listen(engine, "do_connect", _open_existing_file)
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "before_cursor_execute", _refuse_outside_transaction)
+        event.listen(engine, "handle_error", _note_end_of_transaction)
 
 
 def connect_patiently(engine: Engine, section: settings.Shard) -> None:
@@ -116,9 +118,29 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    if isinstance(connection, PartConnection):
+        connection.driver, connection.ended_by = None, None
     # a deferred BEGIN that writes later fails at once, whatever the lock time-out, if another wrote meanwhile
     reading = connection.get_execution_options().get("shardworker_reading", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _refuse_outside_transaction(connection: Connection, cursor: Any, *_: Any) -> None:
+    if isinstance(connection, PartConnection):
+        if connection.ended_by is not None:
+            raise KnownFailure(classify(connection.ended_by, "sqlite")) from connection.ended_by
+        driver = cursor.connection
+        connection.driver = driver if driver.in_transaction else None
+
+
+def _note_end_of_transaction(context: ExceptionContext) -> None:
+    # An interrupt, a full disk, ON CONFLICT ROLLBACK: SQLite has rolled back everything by itself. Whatever a
+    # handler sends afterwards would be committed at once, and stay.
+    connection = context.connection
+    driver = connection.driver if isinstance(connection, PartConnection) else None
+    if driver is not None and not driver.in_transaction:
+        assert isinstance(connection, PartConnection)  # noqa: S101 - others have no driver noted
+        connection.ended_by = context.original_exception
 
 
 def _refuse_value(context: ExceptionContext) -> None:

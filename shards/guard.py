@@ -1,5 +1,6 @@
 """The guard: a transaction that nobody but its owner can end through SQLAlchemy."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -51,10 +52,15 @@ class PartConnection(Connection):
     It also remembers the last error that its own database gave it (`met`), and the last deadlock or
     serialization failure (`conflict`). While `is_lent`, a handler has it whose transaction is shared with
     other parts: the driver's connection is refused then, and `refused` says what was.
+
+    On SQLite it knows the `driver`'s connection that was in a transaction when the last statement began, and
+    the error that ended that (`ended_by`), after which no statement is sent any more.
     """
 
     _own_error: BaseException | None = None
     conflict: BaseException | None = None
+    ended_by: BaseException | None = None
+    driver: sqlite3.Connection | None = None
     is_lent: bool = False
     refused: NotShareable | None = None
 

@@ -19,16 +19,20 @@ REMEMBERED_CHARACTERS_MAXIMUM: Final = 10_000
 DIALECTS_WITH_VARIABLES: Final = frozenset({"mysql", "mariadb"})
 
 _PASSING: Final = re.compile(
-    r"\s*(?:(?:SELECT|INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|VALUES|SHOW|SAVEPOINT|RELEASE|ROLLBACK\s+TO)\b"
+    r"\s*(?:(?:SELECT|INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|VALUES|SHOW)\b"
+    r"|(?:(?:RELEASE|ROLLBACK TO) )?SAVEPOINT sa_savepoint_\d+\s*$"
     r"|PRAGMA\s+(?:\w+\.)?(?:table|index|foreign_key)_\w+\s*\()",
     re.IGNORECASE,
 )
-"""What changes rows alone, and what SQLAlchemy asks when a handler reflects a table."""
+"""What changes rows alone, SQLAlchemy's own savepoints, and what it asks when a handler reflects a table."""
 
 _LASTING: Final = re.compile(
-    r"set_config|advisory_(?:un)?lock|get_lock|release_(?:all_)?locks?|\binto\s+(?:temp|temporary|unlogged|table)\b|;\s*\S",
+    r"set_config|setseed|advisory_(?:un)?lock|get_lock|release_(?:all_)?locks?|\bpg_(?:temp|settings)\b"
+    r"|\binto\s+(?:(?:local|global)\s+)?(?:temp|temporary|unlogged|table)\b"
+    r"|\b(?:lastval|currval|last_insert_id|last_insert_rowid)\b|;\s*\S",
     re.IGNORECASE,
 )
+"""What stays in the session, or is found there."""
 
 
 @contextmanager
@@ -79,8 +83,8 @@ def outlives_a_turn(statement: str, dialect: str) -> bool:
     """Whether a statement may change what the next handler finds, its rows apart, or end the transaction.
 
     Only what is known to change rows alone is let through: no settings, roles, temporary tables, locks of the
-    session or variables, no DDL, no procedures, no two statements in one. What a function of the database's
-    own does inside a query cannot be seen.
+    session, variables or last numbers of it, no DDL, no procedures, no two statements in one, no savepoints
+    but SQLAlchemy's. What a function of the database's own does inside a query cannot be seen.
     """
     if len(statement) > REMEMBERED_CHARACTERS_MAXIMUM:
         return _outlives(statement, dialect)

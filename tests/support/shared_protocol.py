@@ -52,6 +52,7 @@ REFUSED: dict[str, Work] = {
     "a procedure": lambda connection: connection.execute(text("CALL anything()")),
     "the driver's connection": lambda connection: connection.connection,
     "an open savepoint": lambda connection: connection.begin_nested(),
+    "a savepoint of its own": lambda connection: connection.exec_driver_sql("SAVEPOINT mine"),
     "another schema": lambda connection: connection.execution_options(
         schema_translate_map={None: "tenant_2"}
     ),

@@ -1,13 +1,15 @@
 """The part's transaction on SQLite."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from shards.engines import Shard
-from shards.failures import Kind, classify
+from shards.failures import Kind, KnownFailure, classify
 from shards.inbox import BrokenTransaction, Outcome
 from tests.support.fault_protocol import FaultProtocol
 from tests.support.guard_protocol import GuardProtocol
@@ -102,6 +104,32 @@ def test_a_deferred_constraint_fails_the_commit_and_the_next_part_goes_on(shard:
     assert store.run(identity("job-2"), work_without_fault).state == "succeeded"
     assert order_numbers(shard) == [1]
     assert used[0] is not used[1]
+
+
+@pytest.mark.parametrize(
+    ("after_that", "code"),
+    [(suppress(KnownFailure), "broken_transaction"), (nullcontext(), "unique_violation")],
+)
+def test_nothing_is_written_where_sqlite_has_ended_the_transaction(
+    shard: Shard, after_that: AbstractContextManager[None], code: str
+) -> None:
+    """It does so by itself for some errors; what a handler writes after that would stay without its part."""
+    execute(shard, "CREATE TABLE articles (name TEXT UNIQUE ON CONFLICT ROLLBACK)")
+    execute(shard, "INSERT INTO articles VALUES ('a')")
+
+    def work(connection: Connection) -> bytes:
+        insert_order(connection, 1)
+        with pytest.raises(DBAPIError):
+            connection.execute(text("INSERT INTO articles VALUES ('a')"))
+        with after_that:
+            insert_order(connection, 2)
+        return b"{}"
+
+    with pytest.raises(KnownFailure) as error:
+        store_on(shard).run(identity(), work)
+
+    assert error.value.failure.code == code
+    assert order_numbers(shard) == []
 
 
 def test_a_record_of_a_broken_transaction_is_never_overwritten(shard: Shard) -> None:

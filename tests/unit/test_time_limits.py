@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from shards.engines import Shard
-from shards.failures import Kind, classify
+from shards.failures import Kind, KnownFailure, classify
 from shards.guard import OutOfTime, PartConnection
 from tests.support.fakes import ManualTime
 from tests.support.parts import identity, insert_order, order_numbers, sqlite_shard, store_on
@@ -120,6 +121,24 @@ def test_a_handler_that_goes_on_after_its_statement_was_cancelled_is_late_all_th
     while not future.done():
         desk.look(at_seconds=10)
     assert isinstance(future.exception(), OutOfTime)
+
+
+def test_what_a_handler_writes_after_its_statement_was_cancelled_is_not_there(desk: Desk) -> None:
+    """SQLite has ended the transaction by itself: an INSERT would be committed at once."""
+
+    def stubborn(connection: Connection) -> bytes:
+        desk.begun.set()
+        with pytest.raises(DBAPIError):
+            connection.execute(text(f"INSERT INTO orders (order_no) {ENDLESS}"))
+        with suppress(KnownFailure):
+            insert_order(connection, 2)
+        return b"{}"
+
+    future = desk.start(stubborn)
+    while not future.done():
+        desk.look(at_seconds=10)
+    assert isinstance(future.exception(), OutOfTime)
+    assert order_numbers(desk.shard) == []
 
 
 def test_a_thread_that_does_not_come_back_is_given_up_once(desk: Desk) -> None:
