@@ -6,7 +6,7 @@ from typing import Any, Final
 from handlers.array_patterns import csv_pattern
 from handlers.block_arrays import ArrayColumn, Doubtful, Owner, array_columns, as_columns, fits, owner_of
 from handlers.csv_blocks import ReadWhole
-from handlers.row_bytes import ended
+from handlers.row_bytes import BYTE_ORDER_MARK, ended
 from handlers.row_files import CsvFile
 from handlers.row_model import RowModel
 from handlers.table_rows import TableRow
@@ -50,6 +50,8 @@ class _CsvArrays:
     def read(self, data: bytes) -> Columns | None:
         import pyarrow as pa
 
+        if data.startswith(BYTE_ORDER_MARK):
+            return None  # to pyarrow it is none of a block's text
         lines = ended(data)
         try:
             if not fits(lines, self._pattern):

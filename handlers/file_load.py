@@ -181,7 +181,9 @@ def _columns_of(file: RowFile[TableRow], model: RowModel[TableRow], loader: Bloc
     from_arrays = json_arrays(model, loader.rules, updates=loader.updates) if loader.takes_arrays else None
     if from_texts is None or from_arrays is None:
         return from_texts
-    file.read_long_blocks(LINE_LENGTHS_OF_ARRAYS)
+    if loader.takes_csv:
+        # else each value becomes one of Python's, which take many times the room
+        file.read_long_blocks(LINE_LENGTHS_OF_ARRAYS)
     return lambda block: from_arrays(block) or from_texts(block)
 
 

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from sqlalchemy import Insert, TableClause, column, func, insert
-from sqlalchemy import table as table_clause
+from sqlalchemy import Insert, TableClause, func, insert
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from shards.load_target import Target
@@ -54,10 +53,6 @@ class Conflict:
         if dialect in MYSQL:
             return self._mysql_statement(table, names, changed)
         make = postgresql.insert if dialect == "postgresql" else sqlite.insert
-        if dialect == "sqlite" and not names:
-            # SQLite takes no ON CONFLICT behind DEFAULT VALUES
-            numbered = table_clause(table.name, column("rowid"), schema=table.schema)
-            return self._inline(sqlite.insert(numbered).values(rowid=None).on_conflict_do_nothing())
         statement: Any = make(table)
         if not changed:
             return self._inline(statement.on_conflict_do_nothing())

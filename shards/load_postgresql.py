@@ -10,8 +10,9 @@ from shards.column_blocks import Columns, CsvText, as_copy_text
 from shards.load_target import CannotLoad, Target
 from shards.postgresql import can_fail_alone, copying
 
-# A table with row-level security, a view, a foreign table of some kind: INSERT may be able to do it.
-NOT_FOR_COPY: Final = frozenset({"0A000", "42809"})
+# A table with row-level security, a view, a foreign table of some kind, a value whose binary form is another
+# than its type's name tells ("char" is no text): INSERT may be able to do it.
+NOT_FOR_COPY: Final = frozenset({"0A000", "42809", "08P01"})
 # COPY leaves out what a rule makes of an INSERT: its rows may belong in another table. What a view fills by
 # itself, it does not tell.
 TAKES_COPY: Final = (

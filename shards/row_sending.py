@@ -6,8 +6,9 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Insert, TableClause
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from shards import failure_codes
 from shards.conflicts import COUNTED, Conflict, insertion
 from shards.failures import Failure, Kind, KnownFailure, classify
 from shards.guard import PartConnection
@@ -99,12 +100,28 @@ class RowSender:
         # A statement takes its columns from its first row and would drop further ones of later rows: each run
         # of rows with the same columns is a statement of its own.
         for names, alike in groupby(rows, key=_columns_of):
+            if conflict and not names and self._dialect == "sqlite":
+                taken += sum(self._send_defaults() for _ in alike)
+                continue
             statement = _insertion_into(
                 self._table, self._dialect, tuple(names) if conflict else (), conflict
             )
             done = self._connection.execute(statement, list(alike), execution_options=options)
             taken += done.rowcount if conflict else 0
         return taken
+
+    def _send_defaults(self) -> bool:
+        """Send a row without any value; whether it was taken. SQLite takes no ON CONFLICT with such a one."""
+        savepoint = self._connection.begin_nested()
+        try:
+            self._connection.execute(insertion(self._table, self._dialect, (), None))
+        except IntegrityError as error:
+            savepoint.rollback()
+            if classify(error, self._dialect).code != failure_codes.UNIQUE.code:
+                raise
+            return False
+        savepoint.commit()
+        return True
 
     def _refusal(self, error: Exception) -> Failure:
         """The failure of a row; raises the error again where no row is to blame."""

@@ -17,7 +17,7 @@ LOCAL_MOMENT: Final = f"{DAY}[T ]{CLOCK}"
 MOMENT: Final = f"{LOCAL_MOMENT}Z?"
 ZONE: Final = "(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])"
 ZONED_MOMENT: Final = f"{LOCAL_MOMENT}{ZONE}"
-FLOAT: Final = r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?(?:[eE][+-]?[0-9]{1,2})?"
+FLOAT: Final = r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?(?:[eE][+-]?[0-9]{1,2})?"
 BOOLEAN: Final = r"[Tt]rue|[Ff]alse|1|0"
 UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 

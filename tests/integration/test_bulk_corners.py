@@ -15,6 +15,7 @@ from tests.support.bulk_ways import only_way
 from tests.support.parts import sqlite_shard
 
 WAYS = pytest.mark.parametrize("way", ["arrays", "texts"])
+CSV_WAYS = pytest.mark.parametrize("way", ["arrays", "csv", "texts"])
 EVERYWHERE = pytest.mark.parametrize("target", ["sqlite_shard", "shard", "mariadb_shard"], indirect=True)
 GAP = b'{"k": 1}\n{"k": 2, "note": "x"}\n'
 
@@ -119,6 +120,56 @@ def test_a_line_without_any_name_is_a_row_of_defaults(target: Shard, way: str) -
 
     assert [row for row in slow[1] if row.startswith("(None")] == ["(None, 5)"] * 2
     assert rows.load(target, way) == slow
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        ("(k INTEGER UNIQUE, rowid TEXT DEFAULT 'x')", "(None, 'x')"),
+        ("(k INTEGER DEFAULT 5 PRIMARY KEY, v TEXT) WITHOUT ROWID", "(5, None)"),
+    ],
+)
+@pytest.mark.parametrize("way", ["arrays", "texts", "rows"])
+def test_a_row_of_defaults_that_is_there_is_left_out(
+    sqlite_shard: Shard, way: str, table: str, row: str
+) -> None:
+    """SQLite takes no ON CONFLICT with it."""
+    execute(sqlite_shard, f"CREATE TABLE t {table}")
+    if "UNIQUE" not in table:
+        execute(sqlite_shard, "INSERT INTO t DEFAULT VALUES")
+
+    told = {"inserted": 1, "ignored": 0} if "UNIQUE" in table else {"inserted": 0, "ignored": 1}
+    assert Rows(b"{}\n", section=IGNORE).load(sqlite_shard, way) == (told, [row])
+
+
+@CSV_WAYS
+@EVERYWHERE
+def test_a_byte_order_mark_in_a_value_stays_there(target: Shard, way: str) -> None:
+    """Only the file's own is none of it; a reader of a block must not take the block's first for one."""
+    execute(target, "CREATE TABLE t (note VARCHAR(9), k INTEGER)")
+    rows = Rows(b"\xef\xbb\xbfnote,k\n\xef\xbb\xbfx,1\n", "a.csv")
+
+    assert rows.load(target, way) == ({"inserted": 1}, ["('\\ufeffx', 1)"])
+
+
+@CSV_WAYS
+@EVERYWHERE
+@pytest.mark.parametrize("number", ["007", "-00.5", "01e3"])
+def test_a_float_with_zeros_in_front_is_refused(target: Shard, way: str, number: str) -> None:
+    """As rows are; databases would take it."""
+    execute(target, "CREATE TABLE t (k INTEGER, v DOUBLE PRECISION, w VARCHAR(9))")
+    rows = Rows(f"k,v,w\n1,{number},x\n".encode(), "a.csv")
+
+    assert rows.load(target, way) == rows.load(target, "rows")
+
+
+@WAYS
+@pytest.mark.parametrize(("name", "data"), [("a.csv", b"k,v\n1,\n"), ("a.jsonl", b'{"k": 1, "v": ""}\n')])
+def test_a_type_that_looks_like_text_and_is_none(shard: Shard, way: str, name: str, data: bytes) -> None:
+    """PostgreSQL's "char" is one byte: an empty text broke off the loading, as if the shard were away."""
+    execute(shard, 'CREATE TABLE t (k INTEGER, v "char" NOT NULL)')
+
+    assert Rows(data, name).load(shard, way) == ({"inserted": 1}, ["(1, '')"])
 
 
 @WAYS
