@@ -7,6 +7,7 @@ from secrets import token_hex
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from shards.engines import Shard
 from shards.failures import Kind, classify
@@ -25,6 +26,7 @@ from tests.support.parts import (
 )
 from tests.support.postgresql import PostgreSQLServer, running_postgresql
 from tests.support.work_failures import failure_of_work
+from tests.support.world import wait_until
 from tests.support.writes import never
 
 Server = PostgreSQLServer | MariaDBServer
@@ -137,9 +139,18 @@ def test_too_many_connections_are_a_shard_that_is_away(own_server: Server, datab
         with first.connect() as connection, connection.begin():
             failure = failure_of_work(second, never)
         first.close()
+        wait_until(lambda: can_connect(second), "the server has seen that somebody left")
 
         assert failure.kind is Kind.AWAY
         assert store_on(second).run(identity(), order_work(1)) == DONE
+
+
+def can_connect(shard: Shard) -> bool:
+    try:
+        with shard.connect():
+            return True
+    except DBAPIError:
+        return False
 
 
 def test_a_server_that_accepts_and_says_nothing_is_away(own_server: Server) -> None:
