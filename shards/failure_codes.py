@@ -1,5 +1,6 @@
 """The databases' own error codes, and which kind of failure each one is."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -120,7 +121,12 @@ MARIADB_LOGIN_ERRNOS: Final = frozenset({1044, 1045, 1049})
 STANDBY_CODES: Final[frozenset[str | int]] = frozenset({"25006", 1290, 1836})
 """A primary that became a standby refuses writes."""
 
+READ_ONLY: Final = re.compile("read[-_]only", re.IGNORECASE)
+"""The option that error 1290 names then, in every language: it tells of others, too."""
+OPTION_FORBIDS: Final = 1290
+
 SQLITE_EXTENDED_CODES: Final[Mapping[int, Verdict]] = {
+    262: BUSY,  # another connection that shares this one's cache
     275: CHECK,
     787: FOREIGN_KEY,
     1299: NOT_NULL,
@@ -132,7 +138,7 @@ SQLITE_EXTENDED_CODES: Final[Mapping[int, Verdict]] = {
 SQLITE_PRIMARY_CODES: Final[Mapping[int, Verdict]] = {
     1: DEFECT,
     5: BUSY,
-    6: BUSY,
+    6: HANDLER,  # a table that the same connection reads
     9: TIMEOUT,
     18: TOO_LONG,
     19: INTEGRITY,

@@ -84,7 +84,15 @@ def classify(error: BaseException, dialect: str) -> Failure:
 
 def is_from_standby(error: BaseException) -> bool:
     """Whether a server refused to write because it is a standby, or a primary that became one."""
-    return _is_from_driver(error) and _code_of(error) in failure_codes.STANDBY_CODES
+    if not _is_from_driver(error) or _code_of(error) not in failure_codes.STANDBY_CODES:
+        return False
+    return not _is_forbidden_by_option(error)
+
+
+def _is_forbidden_by_option(error: BaseException) -> bool:
+    """Whether a server of MariaDB or MySQL has an option against the statement, and is no standby."""
+    is_option = _code_of(error) == failure_codes.OPTION_FORBIDS
+    return is_option and failure_codes.READ_ONLY.search(str(error)) is None
 
 
 def _by_code(error: BaseException, origin: BaseException, dialect: str) -> Verdict | None:
@@ -93,6 +101,8 @@ def _by_code(error: BaseException, origin: BaseException, dialect: str) -> Verdi
         return failure_codes.by_sqlstate(code, _raised_in(origin))
     if isinstance(code, int) and dialect == "sqlite":
         return failure_codes.by_sqlite_code(code)
+    if isinstance(code, int) and _is_forbidden_by_option(origin):
+        return failure_codes.DEFECT
     if isinstance(code, int):
         connecting = isinstance(error, exc.DBAPIError) and error.statement is None
         return failure_codes.by_mariadb_errno(code, connecting=connecting)

@@ -1,6 +1,7 @@
 """The guard: a transaction that nobody but its owner can end through SQLAlchemy."""
 
 import sqlite3
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -176,6 +177,9 @@ def _rolled_back_on_error(connection: PartConnection) -> Iterator[GuardedTransac
         yield transaction
     except BaseException as error:
         lost = connection.invalidated
+        # What the handler's variables hold lives as long as its error: a stream or a COPY half-way, which a
+        # driver would wait for without end, or refuse the ROLLBACK for.
+        traceback.clear_frames(error.__traceback__)
         transaction.roll_back_as_owner()
         if lost and isinstance(error, Exception) and not _tells_why(error):
             raise ConnectionLost from error

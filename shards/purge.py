@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, func, select, text, tuple_
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, text, tuple_
 from tenacity import (
     Retrying,
     retry_if_exception,
@@ -27,7 +27,11 @@ MARGIN: Final = timedelta(days=1)
 TRIES: Final = 5
 RETRIED_KINDS: Final = frozenset({Kind.BUSY, Kind.RETRY_TRANSACTION})
 
-_OLD: Final = inbox.c.created_at < bindparam("before")
+# What was retried with `--too-old` has an outcome that is younger than its row: its copies can still come.
+_OLD: Final = and_(
+    inbox.c.created_at < bindparam("before"),
+    or_(inbox.c.finished_at.is_(None), inbox.c.finished_at < bindparam("before")),
+)
 _COUNT: Final = select(func.count()).select_from(inbox).where(_OLD)
 _OLDEST_KEYS: Final = (
     select(inbox.c.job_id, inbox.c.customer_id).where(_OLD).order_by(inbox.c.created_at).limit(BATCH_ROWS)
@@ -38,11 +42,13 @@ _DELETE_KEYS: Final = delete(inbox).where(
 _DELETE_OLDEST: Final = {
     "sqlite": (
         "DELETE FROM {table} WHERE rowid IN"
-        " (SELECT rowid FROM {table} WHERE created_at < :before ORDER BY created_at LIMIT :rows)"
+        " (SELECT rowid FROM {table} WHERE created_at < :before"
+        " AND (finished_at IS NULL OR finished_at < :before) ORDER BY created_at LIMIT :rows)"
     ),
     "postgresql": (
         "DELETE FROM {table} WHERE ctid = ANY (ARRAY"
-        " (SELECT ctid FROM {table} WHERE created_at < :before ORDER BY created_at LIMIT :rows))"
+        " (SELECT ctid FROM {table} WHERE created_at < :before"
+        " AND (finished_at IS NULL OR finished_at < :before) ORDER BY created_at LIMIT :rows))"
     ),
 }
 

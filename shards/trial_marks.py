@@ -16,6 +16,8 @@ ROLL_BACK_TO_MARK: Final = f"ROLLBACK TO SAVEPOINT {MARK}"
 TRANSACTION_ID: Final = "SELECT CAST(pg_current_xact_id() AS text)"
 FATE: Final = "SELECT pg_xact_status(CAST(%(id)s AS xid8))"
 COMMITTED: Final = "committed"
+GOES_ON: Final = frozenset({Kind.PERMANENT, Kind.DEFECT})
+"""The kinds of failures after which a transaction is still there."""
 
 
 @contextmanager
@@ -77,7 +79,7 @@ def _leaves_open(connection: PartConnection, error: BaseException) -> bool:
     """Whether the transaction goes on after an error: some are such that the database itself ends it."""
     if connection.invalidated or connection.conflict is not None or isinstance(error, OutOfTime):
         return False
-    return not connection.met(error) or classify(error, connection.dialect.name).kind is Kind.PERMANENT
+    return not connection.met(error) or classify(error, connection.dialect.name).kind in GOES_ON
 
 
 def _is_marked(connection: PartConnection) -> bool:

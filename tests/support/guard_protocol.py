@@ -4,6 +4,7 @@ A subclass gives the fixture `shard`: with an inbox, an empty table of orders an
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -21,9 +22,21 @@ from tests.support.parts import (
     identity,
     insert_order,
     order_numbers,
+    order_work,
     store_on,
 )
 from tests.support.writes import WRITES, HandlerMishap, end_beneath, never, order_numbers_inside
+
+
+def strange_rows(*_: Any) -> Any:
+    """As a factory of rows: of SQLite's it is asked for each row, of psycopg's for what makes one."""
+    return lambda _values: {"strange": True}
+
+
+STRANGE: dict[str, Any] = {
+    "fetchone": lambda _: {"strange": True},
+    "fetchall": lambda _: [{"strange": True}],
+}
 
 
 class GuardProtocol:
@@ -75,6 +88,23 @@ class GuardProtocol:
             store_on(shard).run(identity(job_id), work)
 
         assert found == [0, 0]
+
+    def test_the_next_part_s_rows_come_as_usual(self, shard: Shard) -> None:
+        """Whatever a handler told the driver's connection of them: the inbox's rows are read by it, too."""
+
+        def strange(connection: Connection) -> bytes:
+            driver: Any = connection.connection.driver_connection
+            if hasattr(driver, "cursorclass"):
+                driver.cursorclass = driver.cursorclass.__class__("Strange", (driver.cursorclass,), STRANGE)
+            else:
+                driver.row_factory = strange_rows
+            return b"{}"
+
+        first = store_on(shard).run(identity(), strange)
+
+        assert store_on(shard).run(identity(), never) == first
+        store_on(shard).run(identity("job-2"), order_work(7))
+        assert order_numbers(shard) == [7]
 
     def test_a_guarded_call_that_is_not_caught_rolls_the_part_back(self, shard: Shard) -> None:
         """The author's mistake is an error of the handler like any other."""

@@ -17,8 +17,8 @@ from tests.support.writes import execute
 DAY = 86400.0
 
 
-def fill(shard: Shard, times: list[float]) -> None:
-    """A succeeded part for each time."""
+def fill(shard: Shard, times: list[float], finished: float | None = None) -> None:
+    """A succeeded part for each time, or all succeeded later."""
     row = {
         "customer_id": "c-1",
         "run": 1,
@@ -33,10 +33,14 @@ def fill(shard: Shard, times: list[float]) -> None:
         "correlation_id": None,
         "outcome": b"{}",
         "dead_letter": False,
-        "finished_at": to_microseconds(NOW),
     }
     rows = [
-        {**row, "job_id": f"job-{number}", "created_at": to_microseconds(at)}
+        {
+            **row,
+            "job_id": f"job-{number}",
+            "created_at": to_microseconds(at),
+            "finished_at": to_microseconds(finished or at),
+        }
         for number, at in enumerate(times)
     ]
     with shard.connect() as connection, connection.begin():
@@ -55,6 +59,14 @@ class PurgeProtocol:
         assert purge(shard, None, NOW, threading.Event(), batches.append) == 2
         assert batches == [2]
         assert [count_old(shard, None, at) for at in (NOW, NOW + DAY)] == [0, 2]
+
+    def test_a_part_that_was_retried_after_a_long_time_stays(self, shard: Shard) -> None:
+        """Copies of that message may still come: they would run it again."""
+        fill(shard, [NOW - 2 * DAY], finished=NOW)
+
+        assert count_old(shard, None, NOW) == 0
+        assert purge(shard, None, NOW, threading.Event(), lambda _: None) == 0
+        assert purge(shard, None, NOW + 1, threading.Event(), lambda _: None) == 1
 
     def test_many_rows_go_in_batches(self, shard: Shard) -> None:
         """Each is a transaction of its own."""

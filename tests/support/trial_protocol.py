@@ -143,7 +143,7 @@ class TrialProtocol:
         assert order_numbers(shard) == []
 
     @pytest.mark.parametrize("by_driver", [False, True])
-    @pytest.mark.parametrize("and_then", ["nothing", "write", "mishap", "unique"])
+    @pytest.mark.parametrize("and_then", ["nothing", "write", "mishap", "unique", "missing"])
     def test_a_handler_that_commits_beneath_is_found_out(
         self, shard: Shard, and_then: str, *, by_driver: bool
     ) -> None:
@@ -158,6 +158,8 @@ class TrialProtocol:
                 raise HandlerMishap
             elif and_then == "unique":
                 insert_order(connection, 1)
+            elif and_then == "missing":
+                connection.exec_driver_sql("SELECT * FROM no_such_table")
             return b"tried"
 
         with pytest.raises(BrokenTransaction) as error:

@@ -16,7 +16,7 @@ from config.codes import CODES
 from config.result import ErrorDetail
 from shards import failure_codes
 from shards.engines import Shard
-from shards.failures import Failure, Kind, classify
+from shards.failures import Failure, Kind, classify, is_from_standby
 from shards.inbox import BrokenTransaction
 from tests.support.parts import identity, insert_order, sqlite_shard, store_on
 
@@ -43,6 +43,31 @@ def from_postgresql(sqlstate: str) -> exc.DBAPIError:
     error = psycopg.OperationalError(SECRET)
     error.sqlstate = sqlstate
     return wrapped(error)
+
+
+@pytest.mark.parametrize(
+    ("option", "kind"),
+    [("--read-only", Kind.AWAY), ("super_read_only", Kind.AWAY), ("--secure-file-priv", Kind.DEFECT)],
+)
+def test_an_option_that_forbids_a_statement_makes_no_standby(option: str, kind: Kind) -> None:
+    """MariaDB has one number for all of them; only the option's name is the same in each language."""
+    error = from_mariadb(1290, f"Der Server läuft mit der Option {option}")
+
+    assert classify(error, "mariadb").kind is kind
+    assert is_from_standby(error.orig or error) == (kind is Kind.AWAY)
+
+
+def test_a_table_that_the_handler_itself_reads_is_no_busy_database(shard: Shard) -> None:
+    """SQLite calls that locked, too: nobody else holds the lock, and it would be so each time."""
+
+    def work(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE staged (number INTEGER)"))
+        connection.execute(text("INSERT INTO staged VALUES (1), (2)"))
+        rows = connection.exec_driver_sql("SELECT number FROM staged")
+        rows.fetchone()
+        connection.execute(text("DROP TABLE staged"))
+
+    assert failure_on_sqlite(shard, work).kind is Kind.TRANSIENT
 
 
 def failure_on_sqlite(shard: Shard, work: Callable[[Connection], object]) -> Failure:

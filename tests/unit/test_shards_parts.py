@@ -27,6 +27,11 @@ from tests.support.parts import (
 from tests.support.placement_protocol import PlacementProtocol
 from tests.support.writes import execute, never
 
+DOUBLING = (
+    "CREATE TEMP TRIGGER doubling AFTER INSERT ON main.orders WHEN NEW.order_no < 1000"
+    " BEGIN INSERT INTO orders (order_no) VALUES (NEW.order_no + 1000); END"
+)
+
 
 @pytest.fixture(name="shard")
 def make_shard(tmp_path: Path) -> Iterator[Shard]:
@@ -104,6 +109,36 @@ def test_a_deferred_constraint_fails_the_commit_and_the_next_part_goes_on(shard:
     assert store.run(identity("job-2"), work_without_fault).state == "succeeded"
     assert order_numbers(shard) == [1]
     assert used[0] is not used[1]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        DOUBLING,
+        "PRAGMA ignore_check_constraints = ON",
+        "ATTACH ':memory:' AS other",
+    ],
+)
+def test_what_a_handler_set_is_not_the_next_one_s(shard: Shard, left: str) -> None:
+    """What SQLite's own session keeps goes with its connection."""
+    execute(shard, "CREATE TABLE counts (number INTEGER CHECK (number > 0))")
+
+    def setting(connection: Connection) -> bytes:
+        connection.execute(text(left))
+        return b"{}"
+
+    def work(connection: Connection) -> bytes:
+        insert_order(connection, 5)
+        databases = connection.execute(text("PRAGMA database_list")).all()
+        assert "other" not in {database.name for database in databases}
+        with pytest.raises(DBAPIError, match="CHECK"):
+            connection.execute(text("INSERT INTO counts VALUES (-1)"))
+        return b"{}"
+
+    store_on(shard).run(identity(), setting)
+    store_on(shard).run(identity("job-2"), work)
+
+    assert order_numbers(shard) == [5]
 
 
 @pytest.mark.parametrize(
