@@ -116,8 +116,11 @@ class TestPurge:
         site.part_store("c-1").run(part(job_id, "c-1"), lambda _: succeeded("c-1", None))
         age = round(timedelta(days=days).total_seconds() * 1_000_000)
         with closing(sqlite3.connect(site.directory / "eu1.db")) as database, database:
-            statement = "UPDATE shardworker_inbox SET created_at = created_at - ? WHERE job_id = ?"
-            database.execute(statement, (age, job_id))
+            statement = (
+                "UPDATE shardworker_inbox SET created_at = created_at - :age,"
+                " finished_at = finished_at - :age WHERE job_id = :job_id"
+            )
+            database.execute(statement, {"age": age, "job_id": job_id})
 
     def test_rows_older_than_the_retention_and_a_day_go(self, site: Site) -> None:
         """By default nothing else does."""
